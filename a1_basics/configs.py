@@ -1,0 +1,171 @@
+"""The settings of stage 1's programs and their presets, from a smoke test to one GPU.
+
+Model and training settings cross the door and so stand in `shared.doors.protocols` (`ModelConfig`, `TrainJob`); here
+are the presets of these two and the configs of the other programs.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.doors.protocols import ModelConfig, TrainJob
+from shared.store.kinds import DOCUMENT_END
+
+
+@dataclass(frozen=True)
+class TrainTokenizer:
+    """Learn a byte-pair vocabulary from the training split of a Corpus."""
+
+    corpus: str = "toy"  # name or digest of a Corpus
+    name: str = "toy"  # the Tokenizer's name
+    vocab_size: int = 2048  # tokens: 256 bytes, the special tokens, and one for each merge
+    special_tokens: tuple[str, ...] = (DOCUMENT_END,)  # never split, never merged into
+    impl: str = "reference"  # who learns it: reference, learner, a dotted package, or a path
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Turn every split of a Corpus into token ids."""
+
+    corpus: str = "toy"  # name or digest of a Corpus
+    tokenizer: str = "toy"  # name or digest of a Tokenizer
+    name: str = "toy"  # the Shards' name
+    num_workers: int = 0  # processes; 0 takes one for each core
+    impl: str = "reference"  # who encodes: reference, learner, a dotted package, or a path
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+@dataclass(frozen=True)
+class EvaluateLM:
+    """Measure a checkpoint on held-out text, beside the counted bigram and, where it is known, the entropy floor."""
+
+    checkpoint: str = "base"  # name or digest of a Checkpoint
+    shards: str = ""  # name or digest of Shards; empty: those it was trained on
+    split: str = "val"  # which held-out split
+    name: str = "base"  # the EvalReport's name
+    batch_size: int = 16  # sequences at once
+    stride_fraction: float = (
+        0.5  # windows advance by this part of the context: each token sees at least the rest
+    )
+    max_tokens: int = 200_000  # tokens at most, from the start of the split; 0 takes all
+    device: str = "auto"  # auto, cpu, cuda or mps
+    impl: str = "reference"  # whose model and evaluation
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Sample texts from a checkpoint."""
+
+    checkpoint: str = "base"  # name or digest of a Checkpoint
+    prompts: tuple[str, ...] = ("",)  # each is continued; an empty one begins a new document
+    num_samples: int = 1  # texts for each prompt
+    name: str = "base"  # the Samples' name
+    max_new_tokens: int = 256  # a text ends here, or at the end-of-text token
+    temperature: float = 0.8  # 0 takes the most probable token, 1 the model's own distribution
+    top_k: int | None = None  # keep only the k most probable tokens
+    top_p: float | None = 0.95  # keep the fewest tokens whose probabilities sum to at least p
+    seed: int = 0  # the n-th text of a run draws from seed + n
+    device: str = "auto"  # auto, cpu, cuda or mps
+    impl: str = "reference"  # whose tokenizer, model and sampling
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+def feed_forward_width(d_model: int, multiple: int = 64) -> int:
+    """About 8/3 of `d_model`, in whole multiples: three matrices then cost what two of width 4 d_model would.
+
+    >>> feed_forward_width(512), feed_forward_width(128)
+    (1344, 320)
+    """
+    return max(multiple, int(8 / 3 * d_model) // multiple * multiple)
+
+
+def tiny() -> TrainJob:
+    """seconds: does everything run? (tests)"""
+    model = ModelConfig(vocab_size=512, context_length=64, d_model=48, num_layers=2, num_heads=2, d_ff=128)
+    return TrainJob(
+        model=model,
+        shards="toy",
+        steps=60,
+        batch_size=8,
+        max_learning_rate=5e-3,
+        min_learning_rate=5e-4,
+        warmup_steps=5,
+        evaluate_every_steps=20,
+        evaluate_batches=2,
+        checkpoint_every_steps=20,
+    )
+
+
+def toy() -> TrainJob:
+    """four minutes on two cores: little stories"""
+    model = ModelConfig(
+        vocab_size=2048, context_length=256, d_model=128, num_layers=3, num_heads=2, d_ff=320, qk_norm=True
+    )
+    return TrainJob(
+        model=model,
+        shards="toy",
+        steps=2200,
+        batch_size=4,  # small and many: at this few tokens, steps teach more than smooth gradients do
+        max_learning_rate=5e-3,
+        min_learning_rate=1e-4,
+        warmup_steps=60,
+        evaluate_every_steps=275,
+        evaluate_batches=64,
+        checkpoint_every_steps=275,
+    )
+
+
+def a1() -> TrainJob:
+    """about nine minutes on two cores: 3.0M parameters, stage 1's longer version"""
+    model = ModelConfig(vocab_size=2048, context_length=192, d_model=192, num_layers=5, num_heads=6, d_ff=512)
+    return TrainJob(
+        model=model,
+        shards="a1",
+        steps=1250,
+        batch_size=8,
+        max_learning_rate=2e-3,
+        min_learning_rate=1e-4,
+        warmup_steps=100,
+        evaluate_every_steps=250,
+        evaluate_batches=32,
+        checkpoint_every_steps=250,
+    )
+
+
+def one_gpu() -> TrainJob:
+    """17M parameters outside the embeddings on one GPU: the public assignment's TinyStories run, 328M tokens"""
+    model = ModelConfig(
+        vocab_size=10_000, context_length=256, d_model=512, num_layers=4, num_heads=16, d_ff=1344
+    )
+    return TrainJob(
+        model=model,
+        shards="tinystories",
+        steps=5000,
+        batch_size=256,
+        max_learning_rate=2e-3,
+        min_learning_rate=2e-4,
+        warmup_steps=200,
+        evaluate_every_steps=250,
+        evaluate_batches=40,
+        checkpoint_every_steps=500,
+    )
+
+
+TRAIN_LM = {"toy": toy, "tiny": tiny, "a1": a1, "one_gpu": one_gpu}
+TRAIN_TOKENIZER = {
+    "toy": TrainTokenizer(),
+    "tiny": TrainTokenizer(vocab_size=512),
+    "one_gpu": TrainTokenizer(corpus="tinystories", name="tinystories", vocab_size=10_000),
+}
+ENCODE = {
+    "toy": Encode(),
+    "one_gpu": Encode(corpus="tinystories", tokenizer="tinystories", name="tinystories"),
+}
+EVALUATE_LM = {"toy": EvaluateLM(), "tiny": EvaluateLM(max_tokens=10_000)}
+GENERATE = {
+    "toy": Generate(num_samples=6, temperature=0.6),
+    "tiny": Generate(max_new_tokens=40),
+    "greedy": dataclasses.replace(Generate(), temperature=0.0, top_p=None),
+}

@@ -1,0 +1,230 @@
+"""The problems of stage 1, in the order of HANDOUT.md: the one source of their metadata.
+
+Only metadata. Hints climb from a nudge to nearly the solution; the last rung names the traps.
+"""
+
+from shared.doors.exercise import Exercise
+
+EXERCISES: tuple[Exercise, ...] = (
+    Exercise(
+        id="train_bpe",
+        title="Training byte-pair encoding",
+        points=15,
+        door=("run_train_bpe",),
+        why=(
+            "Every later number is about the tokens that are chosen here. A trainer that miscounts one overlapping "
+            "pair, or merges into the end-of-text mark, raises no error: it makes another tokenizer, and data, "
+            "checkpoints and results made with it fit nobody else's."
+        ),
+        hints=(
+            "Do it on paper first: the corpus 'ab ab abc'. Cut it into pre-tokens, write each as single bytes with "
+            "the number of times it occurs, count neighbouring pairs, glue the most frequent one, count again. Then "
+            "write exactly that, slowly; keep it, for it is the oracle of your fast version.",
+            "Order of work: read the file as bytes and decode it once (no newline translation); split at the special "
+            "tokens, escaped, the longest first; pre-token pattern on each part alone; one Counter over all "
+            "pre-tokens; only then merges. Splitting with a plain alternation drops the special tokens; that is "
+            "what you want here.",
+            "The winner is max(pairs, key=lambda pair: (pairs[pair], pair)) with pairs of *bytes*: count first, then "
+            "the pair itself as a tuple. A merge replaces occurrences from the left, so 'aaa' becomes 'aa', 'a'. No "
+            "pair left: stop. vocab_size counts everything: 256 bytes, special tokens and merges.",
+            "Speed: only words that hold the winner change. Keep pair -> count and pair -> set of words; for each of "
+            "these words take all its old pairs off the counts, glue, and put all its new pairs on. Doing it for the "
+            "whole word, not around each occurrence, is what makes 'aaaa' and 'ababab' come out right.",
+            "Traps: a special token that is a prefix of another; re.split without re.escape, or with a group; "
+            "joining the parts again after splitting; pairs whose count fell to 0 still winning a tie; ids of "
+            "special tokens after the merges instead of before; a heap whose entries are older than the counts "
+            "(compare with the count when an entry comes up, and put it back if it is too high); file chunks cut "
+            "inside a character or a word.",
+        ),
+        forbidden=(
+            "tokenizers.Tokenizer",
+            "tokenizers.trainers.BpeTrainer",
+            "tokenizers.ByteLevelBPETokenizer",
+            "tiktoken.Encoding",
+            "tiktoken.get_encoding",
+        ),
+        time_limit_seconds=180.0,
+    ),
+    Exercise(
+        id="tokenizer",
+        title="Encoding and decoding",
+        points=15,
+        door=("get_tokenizer",),
+        prerequisites=("train_bpe",),
+        why=(
+            "A model knows ids and nothing else. Ids that differ between training and use, between a file read whole "
+            "and one read by lines, or that let a user type the end-of-text mark, make a worse model and never an "
+            "error."
+        ),
+        hints=(
+            "Encode one pre-token by hand: bytes first, then look at its neighbouring pairs, glue the one that was "
+            "*learned first* (not the longest, not the leftmost), look again, until no pair is a merge. decode is "
+            "one join of bytes and one .decode('utf-8', errors='replace') at the very end.",
+            "Three dicts do the work: bytes -> id, pair -> rank (its place in merges), special token -> id. Special "
+            "tokens that vocab lacks get the next free ids. encode: split at special tokens, longest first, keeping "
+            "them (a group around the alternation); pre-token pattern on the rest; merges on each pre-token.",
+            "For each pre-token: pair = min(its pairs, key=lambda p: rank.get(p, infinity)); stop when that is no "
+            "merge; glue it; repeat. Never walk through all merges. A dict from pre-token to ids, owned by the "
+            "object, saves nine tenths of the work.",
+            "encode_iterable must give the ids of the joined text. Keep a buffer; give out only what the text still "
+            "to come cannot change. A cut just before white space that follows something else is always safe for "
+            "the pattern, unless a special token lies across it or may still begin before the end of the buffer "
+            "(its tail is a beginning of one, or a whole one that begins a longer one).",
+            'Traps: splitting by lines (several line ends in a row are one pre-token); "\'" + "re" across a cut; an '
+            "empty list of special tokens makes an alternation that matches everywhere; re.split gives empty "
+            "strings; decoding each token alone breaks characters that span tokens; a cache on the class is shared "
+            "by all tokenizers; recursion dies on a run of a thousand signs.",
+        ),
+        forbidden=(
+            "tokenizers.Tokenizer",
+            "tokenizers.Tokenizer.from_file",
+            "tokenizers.Tokenizer.from_str",
+            "tokenizers.models.BPE",
+            "tokenizers.models.BPE.from_file",
+            "tokenizers.ByteLevelBPETokenizer",
+            "tiktoken.Encoding",
+            "tiktoken.get_encoding",
+        ),
+    ),
+    Exercise(
+        id="rope",
+        title="Rotary position embeddings",
+        points=2,
+        door=("run_rope",),
+        why=(
+            "Attention alone cannot tell 'dog bites man' from 'man bites dog'. RoPE is the model's only "
+            "sense of order; a wrong angle or pairing raises no error and only shows as a poor loss, or as "
+            "fluent nonsense when weights move to another program."
+        ),
+        hints=(
+            "Do it for one vector of two numbers first: at position p, (a, b) turns by the angle p into (a "
+            "cos p - b sin p, a sin p + b cos p). Everything else is many such pairs, each with its own "
+            "speed.",
+            "Pair k is the neighbours (2k, 2k+1), for k from 0 to d_k/2 - 1, and turns by p * theta ** "
+            "(-2k / d_k): the first pair fastest, by one radian per position. That is one number per pair, "
+            "so the table of angles has d_k/2 columns.",
+            "The angles come from token_positions, which may start anywhere, run backwards, repeat, and "
+            "have leading dimensions of its own. angles = positions[..., None] * inverse_frequencies has "
+            "shape (..., seq, d_k/2) and broadcasts against x[..., 0::2].",
+            "a, b = x[..., 0::2], x[..., 1::2]; compute the two rotated halves; put them back where they "
+            "came from. torch.stack((new_a, new_b), dim=-1).flatten(-2) interleaves, torch.cat would not.",
+            "Traps: torch.cat leaves all first members before all second ones; bfloat16 cannot count "
+            "beyond 256, so compute angles, cos and sin in float32 even for a bfloat16 x and convert the "
+            "result back with .to(x.dtype); a table of max_seq_len rows must be indexed by "
+            "token_positions, not cut to x.shape[-2]; and a cache must be keyed by theta and d_k as well.",
+        ),
+    ),
+    Exercise(
+        id="scaled_dot_product_attention",
+        title="Scaled dot-product attention",
+        points=5,
+        door=("run_scaled_dot_product_attention",),
+        why=(
+            "Everything a token learns about the other tokens passes through this one function. A key that "
+            "leaks through the mask lets the model read the answer: a wonderful training loss and a model "
+            "that writes rubbish."
+        ),
+        hints=(
+            "Three steps: compare every query with every key, turn each row of scores into weights that "
+            "sum to one, and mix the values with these weights. Write down the shape after each step "
+            "before you write code.",
+            "scores = Q K^T / sqrt(d_k) has shape (..., q_len, k_len). d_k is the width of the *keys*; V "
+            "may have another width, and k_len need not be q_len. Only the last two dimensions take part, "
+            "so K.transpose(-1, -2) and @ carry any number of leading dimensions.",
+            "mask is True where a query may attend. Put -inf where it is False, *before* the softmax: "
+            "exp(-inf) is exactly 0. mask=None means that nothing is masked; do not add a causal mask of "
+            "your own.",
+            "A softmax that survives large scores subtracts the largest score of each row first: "
+            "exp(s - max) / sum(exp(s - max)), along the last dimension, with keepdim=True.",
+            "Traps: a large finite number such as -1e9 instead of -inf loses to real scores below it, and "
+            "masking after the softmax leaves rows that no longer sum to one; in-place operators (Q /= "
+            "..., masked_fill_ on an argument) change the caller's tensors; detach() or no_grad gives "
+            "right numbers and a model that cannot learn.",
+        ),
+        # Fused attention is what this problem asks to build. A softmax is not: it is a problem of its own.
+        forbidden=(
+            "torch.nn.functional.scaled_dot_product_attention",
+            "torch.nn.functional.multi_head_attention_forward",
+            "torch.nn.MultiheadAttention",
+            "torch.nn.attention.flex_attention.flex_attention",
+        ),
+    ),
+    Exercise(
+        id="adamw",
+        title="AdamW",
+        points=2,
+        door=("get_adamw_cls",),
+        why=(
+            "The optimizer runs for every step of every model of the later stages. Its usual mistakes (a "
+            "schedule that has no effect, a count that is lost on resume) still make the loss go down, "
+            "only less far, so nobody looks."
+        ),
+        hints=(
+            "Subclass torch.optim.Optimizer. __init__ passes a dict of defaults (lr, betas, eps, "
+            "weight_decay) to super().__init__(params, defaults); step() walks over self.param_groups, and "
+            "over group['params'] in each.",
+            "Each parameter has a memory of its own, self.state[p]: two running averages that start at "
+            "zero, of the gradient (m) and of its square (v), and the number t of updates that this "
+            "parameter has had. A parameter whose .grad is None is left alone altogether: no decay, no "
+            "count.",
+            "m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2 start at zero and so begin too "
+            "small; divide them by 1 - beta1^t and 1 - beta2^t. Then p = p - lr * m_hat / (sqrt(v_hat) + "
+            "eps).",
+            "Weight decay is decoupled: p = p - lr * weight_decay * p, apart from the gradient, with the "
+            "learning rate of this very step. Read lr, betas, eps and weight_decay from the group inside "
+            "step(): a schedule writes group['lr'] before each call.",
+            "Traps: self.defaults['lr'] or a value kept from __init__ ignores schedules and groups; a "
+            "count kept on self is one for all and is lost by state_dict(), so keep t in self.state[p]; "
+            "eps stands outside the square root; write p.mul_(), p.add_() under torch.no_grad(), for "
+            "p.data = ... moves the parameter to new memory; call a closure once, under "
+            "torch.enable_grad(), and return its loss.",
+        ),
+        forbidden=(
+            "torch.optim.AdamW",
+            "torch.optim.Adam",
+            "torch.optim.NAdam",
+            "torch.optim.RAdam",
+            "torch.optim.Adamax",
+            "torch.optim.adamw.AdamW",
+            "torch.optim.adamw.adamw",
+            "torch.optim.adam.Adam",
+            "torch.optim.adam.adam",
+            "torch._fused_adamw_",
+            "torch._fused_adam_",
+        ),
+    ),
+    Exercise(
+        id="get_batch",
+        title="Batches from one long row of tokens",
+        points=2,
+        door=("run_get_batch",),
+        why=(
+            "The targets define what the model learns: shifted by the wrong amount it learns to copy, and "
+            "a loader that never reaches the end, or reads the whole file for each batch, wastes data or "
+            "days without any error."
+        ),
+        hints=(
+            "Draw batch_size random starts; for each take context_length tokens as x, and as y the same "
+            "window moved one token to the right, read from the dataset.",
+            "x needs tokens i .. i+c-1 and y needs i+1 .. i+c, so the last legal start is len(dataset) - c "
+            "- 1. The upper end of torch.randint and numpy.random.randint is exclusive. A dataset of c + 1 "
+            "tokens has exactly one start. Draw with replacement: a batch may be larger than the number of "
+            "starts.",
+            "The dataset may be a memory map of many gigabytes. Slice it, or index it with the positions "
+            "starts[:, None] + arange(c), and only then convert; torch.tensor(dataset) or "
+            "dataset.astype(...) reads it all.",
+            "Token files are uint16, an embedding wants torch.long: numpy.asarray(window, "
+            "dtype=numpy.int64), then torch.from_numpy(...), then .to(device) for x and for y.",
+            "Traps: y = x + 1 only works on a test made of arange; int16 turns token 40000 into a negative "
+            "number; a seed or a generator of your own, inside the function or the module, takes "
+            "reproducibility away from the caller: use torch's, numpy's or random's global generator; and "
+            "never fall back to the CPU when the device asked for is not there.",
+        ),
+    ),
+)
+
+HOOKS: dict[str, tuple[str, ...]] = {
+    "build_model": ("rope", "scaled_dot_product_attention"),
+    "train": ("adamw", "get_batch"),
+}
+"""Which problems must pass before a learner's own hook of the door is used instead of the reference's."""

@@ -1,0 +1,117 @@
+"""Measure a language model on held-out text, beside the counted bigram and, where it is known, the entropy floor."""
+
+import dataclasses
+import math
+import sys
+from typing import Any
+
+import numpy as np
+
+from a1_basics.configs import EVALUATE_LM, EvaluateLM
+from shared.device import pick_device
+from shared.doors.protocols import BasicsDoor, Evaluation
+from shared.doors.resolve import door, source_roots
+from shared.errors import ConfigError
+from shared.runs.program import run_program
+from shared.runs.progress import progress
+from shared.runs.steps import already_made, recorded, step_key
+from shared.store.artifacts import Store
+from shared.store.kinds import (
+    Shards,
+    read_checkpoint,
+    read_corpus,
+    read_shards,
+    read_tokenizer,
+    require_same_tokenizer,
+    write_eval_report,
+)
+
+INPUTS = {"checkpoint": "Checkpoint", "shards": "Shards"}
+OUTPUTS = {"report": "EvalReport"}
+
+LARGEST_BIGRAM_VOCAB = 16_384  # the table has vocab x vocab entries: beyond, it would not fit into memory
+
+
+def main(config: EvaluateLM) -> None:
+    """Publish the EvalReport `config.name` and print it."""
+    if not 0 < config.stride_fraction <= 1:
+        raise ConfigError(f"stride_fraction={config.stride_fraction} must lie in (0, 1]")
+    store = Store(config.store)
+    checkpoint = store.open(config.checkpoint, "Checkpoint")
+    source = store.open(config.shards or checkpoint.parents["shards"], "Shards")
+    require_same_tokenizer(checkpoint, source)
+    inputs = {"checkpoint": checkpoint.digest, "shards": source.digest}
+    config = dataclasses.replace(config, **inputs)
+    key = step_key("a1_basics.run.evaluate_lm", config, inputs, source_roots("a1_basics", config.impl))
+    if already_made(store, key, config.name):
+        return
+    shards = read_shards(source)
+    token_bytes = read_tokenizer(store.open(source.parents["tokenizer"], "Tokenizer")).token_bytes()
+    corpus = read_corpus(store.open(source.parents["corpus"], "Corpus"))
+    parts = door("a1_basics", config.impl)
+    model_config, weights = read_checkpoint(checkpoint)
+    model = parts.build_model(model_config)
+    model.load_state_dict(weights)
+    model.to(pick_device(config.device)).eval()
+    tokens = shards.tokens(config.split)[: config.max_tokens or None]
+    with store.draft(
+        "EvalReport", config=recorded(config), parents=inputs, name=config.name, key=key
+    ) as draft:
+        with progress(None, f"evaluate {config.name}", "batches") as bar:
+            found = parts.evaluate_model(
+                model,
+                tokens,
+                token_bytes,
+                model_config.context_length,
+                config.batch_size,
+                stride=max(1, round(model_config.context_length * config.stride_fraction)),
+                on_batch=lambda done, total: bar.advance(1, note=f"of {total}"),
+            )
+        report = summary(found, config.split)
+        report |= bigram(parts, shards, tokens, token_bytes)
+        report |= floor(corpus.floor_bits_per_byte(config.split), found)
+        write_eval_report(draft, report)
+    show(report)
+    print(draft.artifact)
+
+
+def summary(found: Evaluation, split: str) -> dict[str, Any]:
+    """The model's own numbers."""
+    return {
+        "split": split,
+        "tokens": found.tokens,
+        "bytes": found.num_bytes,
+        "nats_per_token": found.nats_per_token,
+        "bits_per_byte": found.bits_per_byte,
+        "perplexity": math.exp(found.nats_per_token),
+    }
+
+
+def bigram(parts: BasicsDoor, shards: Shards, tokens: np.ndarray, token_bytes: np.ndarray) -> dict[str, Any]:
+    """The same held-out tokens, predicted by the bigram counted on the training split."""
+    if shards.vocab_size > LARGEST_BIGRAM_VOCAB:
+        return {"bigram_nats_per_token": None, "bigram_bits_per_byte": None}
+    model = parts.bigram_model(shards.tokens("train"), shards.vocab_size)
+    found = parts.evaluate_model(model, tokens, token_bytes, context_length=128, batch_size=16)
+    return {"bigram_nats_per_token": found.nats_per_token, "bigram_bits_per_byte": found.bits_per_byte}
+
+
+def floor(bits_per_byte: float | None, found: Evaluation) -> dict[str, Any]:
+    """The entropy of the source, which no model can beat on average; unknown for text that people wrote."""
+    if bits_per_byte is None:
+        return {"floor_bits_per_byte": None, "floor_nats_per_token": None}
+    nats_per_token = bits_per_byte * math.log(2) * found.num_bytes / found.tokens
+    return {"floor_bits_per_byte": bits_per_byte, "floor_nats_per_token": nats_per_token}
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the three rows that belong together."""
+    print(f"{report['split']}: {report['tokens']:,} tokens, {report['bytes']:,} bytes")
+    for label, prefix in (("counted bigram", "bigram_"), ("this model", ""), ("entropy floor", "floor_")):
+        nats, bits = report[f"{prefix}nats_per_token"], report[f"{prefix}bits_per_byte"]
+        if nats is not None:
+            print(f"  {label:<15} {nats:.4f} nats per token   {bits:.4f} bits per byte")
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main, EVALUATE_LM, inputs=INPUTS, outputs=OUTPUTS))

@@ -1,0 +1,56 @@
+"""Train a language model on Shards; killed or pre-empted, the same command goes on from the last checkpoint."""
+
+import sys
+from typing import Any
+
+import torch
+
+from a1_basics.configs import TRAIN_LM
+from shared import accounting
+from shared.device import peak_flops_per_second, pick_device, pick_precision
+from shared.doors.protocols import TrainJob
+from shared.doors.resolve import door
+from shared.runs.program import run_program
+from shared.store.artifacts import Store
+
+INPUTS = {"shards": "Shards"}
+OUTPUTS = {"checkpoint": "Checkpoint", "log": "RunLog"}
+
+EXPECTED_MFU_FRACTION = 0.5  # of a measured matrix product; what small models on a CPU reach
+
+
+def main(config: TrainJob) -> None:
+    """Publish the Checkpoint and RunLog `config.name`."""
+    digest = door("a1_basics", config.impl).train(config)
+    checkpoint = Store(config.store).open(digest, "Checkpoint")
+    print(f"{config.name}: Checkpoint {checkpoint.digest[:12]}")
+
+
+def plan(config: TrainJob) -> dict[str, Any]:
+    """What the job will cost, before it is begun."""
+    count = accounting.parameters(config.model)
+    seq = config.model.context_length
+    num_tokens = config.steps * config.batch_size * seq
+    flops = num_tokens * accounting.training_flops_per_token(config.model, seq)
+    device = pick_device(config.device)
+    dtype = pick_precision(config.precision, device)
+    rate = peak_flops_per_second(device, dtype) * EXPECTED_MFU_FRACTION
+    bytes_per_element = torch.tensor([], dtype=dtype).element_size()
+    activations = accounting.activation_bytes(config.model, config.batch_size, seq, bytes_per_element)
+    return {
+        "parameters": count.total,
+        "non_embedding_parameters": count.non_embedding,
+        "train_tokens": num_tokens,
+        "tokens_per_parameter": num_tokens / count.total,
+        "train_flops": flops,
+        "train_6nd_flops": accounting.training_flops_6nd(count.total, num_tokens),
+        "state_bytes": accounting.training_bytes(config.model),
+        "activation_bytes": activations,
+        "checkpoint_bytes": 3 * accounting.BYTES_PER_FLOAT32 * count.total,
+        "device": f"{device}, {dtype}".replace("torch.", ""),
+        "expected_seconds": flops / rate,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main, TRAIN_LM, inputs=INPUTS, outputs=OUTPUTS))

@@ -1,0 +1,122 @@
+"""One optimizer step of a language model, and the state that it changes.
+
+The step is put together from a door's graded functions (batch, loss, clipping, schedule, optimizer), so whoever stands
+behind the door, the reference or a learner, trains with their own parts.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn, optim
+
+from shared.device import autocast
+from shared.doors.protocols import Attend, BasicsDoor, TrainJob
+
+Batch = tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]
+
+
+@dataclass
+class TrainState:
+    """Everything that a step changes: weights, optimizer state and the number of steps done."""
+
+    model: nn.Module
+    optimizer: optim.Optimizer
+    steps_done: int = 0
+
+    def save(self, directory: Path) -> None:
+        """Write the state into an empty directory."""
+        weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+        save_file(weights, directory / "model.safetensors")
+        torch.save(self.optimizer.state_dict(), directory / "optimizer.pt")
+        (directory / "state.json").write_text(json.dumps({"steps_done": self.steps_done}), encoding="utf-8")
+
+    def load(self, directory: Path) -> None:
+        """Restore what `save` wrote, onto the devices that the model is on."""
+        self.model.load_state_dict(load_file(directory / "model.safetensors"))
+        moments = torch.load(directory / "optimizer.pt", map_location="cpu", weights_only=True)
+        self.optimizer.load_state_dict(moments)
+        self.steps_done = json.loads((directory / "state.json").read_text(encoding="utf-8"))["steps_done"]
+
+
+@contextmanager
+def seeded(seed: int, step: int) -> Iterator[None]:
+    """Draw from generators that depend on the seed and the step alone, whatever library the drawing code uses.
+
+    Batch number 1000 is then the same whether or not the run was interrupted before it. The generators' own states
+    come back afterwards, so that dropout, for one, goes on undisturbed.
+    """
+    mixed = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        random.seed(mixed)
+        np.random.seed(mixed)  # noqa: NPY002 - learners' get_batch may draw from numpy's global generator
+        torch.manual_seed(mixed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Matrices decay, vectors (norm gains, biases) do not: pulling a gain towards zero only shrinks its channel.
+
+    Source: [gpt3-2020] appendix B decays weights; sparing one-dimensional ones is the field's custom since [nanogpt].
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {
+            "params": [parameter for parameter in parameters if parameter.ndim >= 2],
+            "weight_decay": weight_decay,
+        },
+        {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def gradient_norm(parameters: list[nn.Parameter]) -> Float[Tensor, ""]:
+    """L2 norm of all gradients together."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+
+
+def language_model_step(
+    parts: BasicsDoor, job: TrainJob, *, attend: Attend | None, dtype: torch.dtype
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, float]]]:
+    """The step `(state, batch) -> (state, metrics)` of this job, made of these parts."""
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, float]]:
+        inputs, targets = batch
+        learning_rate = parts.run_get_lr_cosine_schedule(
+            it=state.steps_done + 1,  # step 0 of the schedule has rate zero: it would teach nothing
+            max_learning_rate=job.max_learning_rate,
+            min_learning_rate=job.min_learning_rate,
+            warmup_iters=job.warmup_steps,
+            cosine_cycle_iters=job.steps,
+        )
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate
+        state.optimizer.zero_grad(set_to_none=True)
+        with autocast(inputs.device, dtype):
+            logits = state.model(inputs, attend=attend)
+        loss = parts.run_cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+        loss.backward()
+        parameters = list(state.model.parameters())
+        norm = gradient_norm(parameters)
+        parts.run_gradient_clipping(parameters, job.clip_norm)
+        state.optimizer.step()
+        state.steps_done += 1
+        return state, {
+            "loss_nats": loss.item(),
+            "learning_rate": learning_rate,
+            "gradient_norm": norm.item(),
+        }
+
+    return step

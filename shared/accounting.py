@@ -1,0 +1,114 @@
+"""Parameters, FLOPs and bytes of a transformer: the one place where they are computed.
+
+A FLOP is one multiply or one add, so a product of (m, k) and (k, n) matrices costs 2mkn. Element-wise work, norms and
+softmax are left out: together they are below one per cent of a model worth training.
+"""
+
+from dataclasses import dataclass
+
+from shared.doors.protocols import ModelConfig
+
+BYTES_PER_FLOAT32 = 4
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How many numbers each part of the model learns."""
+
+    embedding: int
+    attention: int
+    feed_forward: int
+    norms: int
+    head: int  # 0 when the output projection is the embedding table
+
+    @property
+    def total(self) -> int:
+        return self.embedding + self.attention + self.feed_forward + self.norms + self.head
+
+    @property
+    def non_embedding(self) -> int:
+        """Everything but the two tables whose size is set by the vocabulary: what scaling laws call N."""
+        return self.attention + self.feed_forward + self.norms
+
+
+def parameters(config: ModelConfig) -> Parameters:
+    """Parameters by part.
+
+    >>> parameters(ModelConfig(vocab_size=50257, context_length=1024, d_model=1600, num_layers=48, num_heads=25,
+    ...                        d_ff=6400)).total
+    2127057600
+    """
+    head_dim = config.d_model // config.num_heads
+    kv_width = (config.num_kv_heads or config.num_heads) * head_dim
+    attention = 2 * config.d_model * config.d_model + 2 * config.d_model * kv_width
+    attention += (config.d_model + 2 * kv_width) if config.qkv_bias else 0
+    norms = 2 * config.d_model + (2 * head_dim if config.qk_norm else 0)
+    table = config.vocab_size * config.d_model
+    return Parameters(
+        embedding=table,
+        attention=config.num_layers * attention,
+        feed_forward=config.num_layers * 3 * config.d_model * config.d_ff,
+        norms=config.num_layers * norms + config.d_model,
+        head=0 if config.tied_embeddings else table,
+    )
+
+
+@dataclass(frozen=True)
+class ForwardFlops:
+    """FLOPs of one forward pass over one sequence, by kind of matrix product."""
+
+    attention_projections: int
+    attention_scores: int
+    feed_forward: int
+    head: int
+
+    @property
+    def total(self) -> int:
+        return self.attention_projections + self.attention_scores + self.feed_forward + self.head
+
+
+def forward_flops(config: ModelConfig, seq: int) -> ForwardFlops:
+    """FLOPs of a forward pass over `seq` tokens, the full score matrix counted (causal kernels do half of it).
+
+    >>> gpt2_xl = ModelConfig(50257, context_length=1024, d_model=1600, num_layers=48, num_heads=25, d_ff=6400)
+    >>> round(forward_flops(gpt2_xl, seq=1024).total / 1e12, 3)
+    4.513
+    """
+    count = parameters(config)
+    head_dim = config.d_model // config.num_heads
+    kv_width = (config.num_kv_heads or config.num_heads) * head_dim
+    projections = config.num_layers * (2 * config.d_model * config.d_model + 2 * config.d_model * kv_width)
+    return ForwardFlops(
+        attention_projections=2 * seq * projections,
+        attention_scores=config.num_layers * 4 * seq * seq * config.d_model,
+        feed_forward=2 * seq * count.feed_forward,
+        head=2 * seq * config.vocab_size * config.d_model,
+    )
+
+
+def training_flops_per_token(config: ModelConfig, seq: int) -> float:
+    """Forward and backward FLOPs for each trained token: the backward pass costs twice the forward one."""
+    return 3 * forward_flops(config, seq).total / seq
+
+
+def training_flops_6nd(num_parameters: int, num_tokens: int) -> int:
+    """The rule of thumb `6 N D`: two FLOPs per parameter and token forwards, four backwards.
+
+    Source: [kaplan-2020] section 2.1.
+    """
+    return 6 * num_parameters * num_tokens
+
+
+def training_bytes(config: ModelConfig) -> int:
+    """Bytes of weights, gradients and AdamW's two moments in float32: all but the activations."""
+    return 4 * BYTES_PER_FLOAT32 * parameters(config).total
+
+
+def activation_bytes(config: ModelConfig, batch_size: int, seq: int, bytes_per_element: int = 4) -> int:
+    """Bytes kept for the backward pass with a fused attention kernel: an estimate, not a bound.
+
+    Per layer and token: two norm inputs and outputs, queries, keys, values, attention's result, and the feed-forward's
+    gate, up-projection, activation and product; then the logits and their gradient.
+    """
+    per_token = config.num_layers * (10 * config.d_model + 4 * config.d_ff) + 3 * config.vocab_size
+    return batch_size * seq * per_token * bytes_per_element

@@ -1,0 +1,50 @@
+"""Readers and writers, a file per kind. Those that need torch load it only when they are asked for."""
+
+from typing import TYPE_CHECKING, Any
+
+from shared.store.kinds.corpus import DOCUMENT_END, CorpusReader, read_corpus, write_corpus
+from shared.store.kinds.records import (
+    read_eval_report,
+    read_report,
+    read_run_log,
+    read_samples,
+    write_eval_report,
+    write_run_log,
+    write_samples,
+)
+from shared.store.kinds.shards import Shards, ShardWriter, read_shards, require_same_tokenizer
+from shared.store.kinds.tokenizer import TokenizerFiles, read_tokenizer, write_tokenizer
+
+if TYPE_CHECKING:
+    from shared.store.kinds.checkpoint import read_checkpoint, write_checkpoint
+
+__all__ = [
+    "DOCUMENT_END",
+    "CorpusReader",
+    "ShardWriter",
+    "Shards",
+    "TokenizerFiles",
+    "read_checkpoint",
+    "read_corpus",
+    "read_eval_report",
+    "read_report",
+    "read_run_log",
+    "read_samples",
+    "read_shards",
+    "read_tokenizer",
+    "require_same_tokenizer",
+    "write_checkpoint",
+    "write_corpus",
+    "write_eval_report",
+    "write_run_log",
+    "write_samples",
+    "write_tokenizer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("read_checkpoint", "write_checkpoint"):
+        from shared.store.kinds import checkpoint
+
+        return getattr(checkpoint, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,65 @@
+"""Checkpoint: weights as safetensors and the model's shape as JSON. Nothing is unpickled."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from shared.doors.protocols import ModelConfig
+from shared.errors import ArtifactError
+from shared.store.artifacts import Artifact, Draft
+
+
+def write_checkpoint(
+    draft: Draft,
+    model_config: ModelConfig,
+    state_dict: Mapping[str, Tensor],
+    training: dict[str, Any] | None = None,
+) -> None:
+    """Write weights, shape and, if given, the record of the training (steps, seed, final loss; nothing
+    timed).
+
+    Tensors that share memory (tied embeddings) are written once per name, so that any reader finds every key.
+
+    Raises:
+        ArtifactError: the disk has less room than the weights take.
+    """
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in state_dict.items():
+        plain = tensor.detach().cpu().contiguous()
+        tensors[name] = plain.clone() if plain.data_ptr() in seen else plain
+        seen.add(plain.data_ptr())
+    draft.require_free(sum(tensor.nbytes for tensor in tensors.values()))
+    save_file(tensors, draft.path / "model.safetensors", metadata={"format": "pt"})
+    records = {"model.json": dataclasses.asdict(model_config)} | (
+        {"training.json": training} if training else {}
+    )
+    for name, record in records.items():
+        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False)
+        (draft.path / name).write_text(text + "\n", encoding="utf-8")
+
+
+def read_checkpoint(artifact: Artifact) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """The model's shape and its weights, on the CPU.
+
+    Raises:
+        ArtifactError: fields of the shape that this code does not know, or a file that is no safetensors
+            file.
+    """
+    record = json.loads(artifact.file("model.json").read_text(encoding="utf-8"))
+    try:
+        config = ModelConfig(**record)
+    except TypeError as error:
+        known = ", ".join(field.name for field in dataclasses.fields(ModelConfig))
+        raise ArtifactError(
+            f"{artifact} has a model.json this code cannot read ({error}); it knows: {known}"
+        ) from error
+    try:
+        return config, load_file(artifact.file("model.safetensors"), device="cpu")
+    except SafetensorError as error:
+        raise ArtifactError(f"the weights of {artifact} cannot be read: {error}. Train it again.") from error

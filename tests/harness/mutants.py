@@ -1,0 +1,255 @@
+"""Show that the grader rejects wrong code: the kill matrix of a stage.
+
+    python -m tests.harness.mutants --stage a1_basics [--problem rope]
+
+Each mutant (`tests/mutants/<stage>/<problem>/<name>.py`) replaces some door functions of the reference by wrong ones
+and names, in `REJECTED_BY`, the test that must reject it ("forbidden" when it is the trap that must). Besides: the
+reference passes every problem, the alternatives pass what they solve, and bare stubs are all not started. Results are
+kept under build/ by the digests of everything that decides them, so a second run does only what changed.
+"""
+
+import ast
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from shared.doors.exercise import Exercise
+from shared.doors.scaffold import write_stubs
+from shared.errors import ContractError
+from tests.harness import commands
+from tests.harness.files import write_text
+from tests.harness.grading import Grader
+from tests.harness.outcomes import Outcome, ProblemGrade
+from tests.harness.traps import resolve
+from tests.harness.workspace import Workspace, digest, sources
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One implementation against one problem's tests, and what must come of it."""
+
+    kind: str  # mutant | alternative | reference
+    problem: str
+    name: str
+    file: Path | None = None
+    rejected_by: str = ""
+    about: str = ""
+
+    def complaint(self, row: dict[str, Any]) -> str:
+        """Why a result is not what it must be; empty when it is."""
+        if self.kind != "mutant":
+            return "" if row["outcome"] == Outcome.PASSED else f"{row['outcome']}: {row['message']}"
+        if row["outcome"] == Outcome.PASSED:
+            return "survives: it is wrong and every check passes"
+        if self.rejected_by == "forbidden":
+            return "" if row["outcome"] == Outcome.FORBIDDEN else f"wanted forbidden, got {row['outcome']}"
+        if row["outcome"] == Outcome.ERROR:
+            return f"an error, not a rejection: {row['message']}"
+        if self.rejected_by not in row["failed"]:
+            killers = ", ".join(row["failed"][:3]) or row["message"]
+            return f"{self.rejected_by} lets it pass; it was rejected by {killers}"
+        return ""
+
+
+def constants(path: Path) -> dict[str, Any]:
+    """The module's docstring and its literal top-level constants, without running it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = {"__doc__": ast.get_docstring(tree) or ""}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    return found
+
+
+def trials(workspace: Workspace, stage: str, exercises: tuple[Exercise, ...]) -> Iterator[Trial]:
+    """Everything to try. Raises: ContractError: a mutant or an alternative that does not say what it must."""
+    chosen = {e.id for e in exercises if e.kind == "code"}
+    everyone = {e.id for e in workspace.exercises(stage)}
+    for exercise in exercises:
+        if exercise.id in chosen:
+            yield Trial("reference", exercise.id, "reference")
+    folder = workspace.root / "tests" / "mutants" / stage
+    for path in sorted(folder.glob("*/*.py")):
+        problem = path.parent.name
+        if problem not in everyone:
+            raise ContractError(f"{path}: {stage} has no problem {problem!r}")
+        if problem not in chosen:
+            continue
+        said = constants(path)
+        if not said["__doc__"] or not isinstance(said.get("REJECTED_BY"), str):
+            raise ContractError(
+                f"{path}: a mutant says what is wrong (docstring) and REJECTED_BY = 'test_...'"
+            )
+        about = said["__doc__"].partition("\n")[0]
+        yield Trial("mutant", problem, path.stem, path, said["REJECTED_BY"], about)
+    for path in sorted((workspace.root / "tests" / "alternatives" / stage).glob("*.py")):
+        solves = constants(path).get("SOLVES")
+        if not isinstance(solves, tuple) or not set(solves) <= everyone:
+            raise ContractError(
+                f"{path}: an alternative says SOLVES = (problem ids of {stage}), got {solves!r}"
+            )
+        for problem in solves:
+            if problem in chosen:
+                yield Trial("alternative", problem, path.stem, path)
+
+
+class Memory:
+    """Results by what decides them: the code tried, the tests, the oracles, the harness and the reference."""
+
+    def __init__(self, workspace: Workspace, stage: str) -> None:
+        self.workspace, self.stage = workspace, stage
+        self.path = workspace.build / f"mutants-{stage}.json"
+        try:
+            self.rows: dict[str, dict[str, Any]] = json.loads(self.path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            self.rows = {}
+        root = workspace.root
+        base = [root / stage, root / "shared" / "doors", root / "tests" / "oracles", Path(__file__).parent]
+        self._base = digest(sources(*[folder for folder in base if folder.exists()]), root)
+
+    def key(self, trial: Trial) -> str:
+        """The digest under which a trial's result is kept."""
+        test = self.workspace.test_file(self.stage, trial.problem)
+        files = [path for path in (test, trial.file) if path is not None and path.is_file()]
+        return f"{trial.kind}/{trial.problem}/{trial.name}/{digest(files, self.workspace.root)[:16]}{self._base[:16]}"
+
+    def keep(self, trial: Trial, row: dict[str, Any]) -> None:
+        """Save a result at once: a run that is cut off goes on from here."""
+        prefix = f"{trial.kind}/{trial.problem}/{trial.name}/"
+        self.rows = {k: v for k, v in self.rows.items() if not k.startswith(prefix)}
+        self.rows[self.key(trial)] = row
+        write_text(self.path, json.dumps(self.rows, indent=1) + "\n")
+
+
+def as_row(grade: ProblemGrade) -> dict[str, Any]:
+    """What of a verdict is kept: failed tests by function name, parameters cut off."""
+    failed = [t.id.rpartition("::")[2].partition("[")[0] for t in grade.tests if t.outcome == "failed"]
+    return {
+        "outcome": str(grade.outcome),
+        "message": grade.message,
+        "failed": list(dict.fromkeys(failed)),
+        "seconds": round(grade.seconds, 2),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run what is not known yet and print the matrix; 1 when anything is not as it must be."""
+    arguments = commands.parser(
+        "mutants", "Show that each known wrong solution is rejected by the test it names."
+    )
+    arguments.add_argument("--jobs", type=int, help="runs side by side (default: one per core)")
+    arguments.add_argument("--fresh", action="store_true", help="forget what is known from earlier runs")
+    arguments.add_argument("--verbose", action="store_true", help="every test that rejects each mutant")
+    chosen = commands.parse(arguments, argv)
+    workspace, stage, console = chosen.workspace, chosen.stage, Console(highlight=False, soft_wrap=True)
+    exercises = workspace.chosen(stage, chosen.problem)
+    listed = list(trials(workspace, stage, exercises))
+    memory = Memory(workspace, stage)
+    if chosen.fresh:
+        memory.rows = {}
+    # An error is no verdict (the tests changed during the run, a process broke off), so it is tried again.
+    done_before = {key for key, row in memory.rows.items() if row["outcome"] != Outcome.ERROR}
+    todo = [trial for trial in listed if memory.key(trial) not in done_before]
+    console.print(f"[bold]{stage}[/]: {len(listed)} trials, {len(todo)} to run")
+    complaints: list[str] = []
+    with Grader(workspace, **({"jobs": chosen.jobs} if chosen.jobs else {})) as grader:
+        by_id = {e.id: e for e in exercises}
+
+        def run(trial: Trial) -> ProblemGrade:
+            return grader.run_problem(
+                stage, by_id[trial.problem], "reference", guarded=False, overlay=trial.file
+            )
+
+        with ThreadPoolExecutor(grader.jobs) as pool:
+            waiting = {pool.submit(run, trial): trial for trial in todo}
+            for done, future in enumerate(as_completed(waiting), 1):
+                trial = waiting[future]
+                memory.keep(trial, as_row(future.result()))
+                trouble = trial.complaint(memory.rows[memory.key(trial)])
+                mark = "[red]✗[/]" if trouble else "[green]✓[/]"
+                console.print(f"[bright_black]{done}/{len(todo)}[/] {mark} {trial.problem}/{trial.name}")
+        if chosen.problem is None:
+            complaints += stubs_are_not_started(grader, stage)
+    complaints += unknown_names(exercises)
+    for exercise in exercises:
+        rows = [trial for trial in listed if trial.problem == exercise.id]
+        if rows:
+            complaints += print_matrix(console, exercise, rows, memory, verbose=chosen.verbose)
+    if complaints:
+        console.print(f"\n[bold red]{len(complaints)} not as they must be:[/]")
+        for line in complaints:
+            console.print(f"  [red]✗[/] {line}")
+        return 1
+    mutants = sum(trial.kind == "mutant" for trial in listed)
+    alternatives = sum(trial.kind == "alternative" for trial in listed)
+    console.print(
+        f"\n[bold green]all {mutants} mutants are rejected by the test that they name[/]; the reference passes, "
+        f"{alternatives} alternatives pass" + ("" if chosen.problem else ", stubs are all not started")
+    )
+    return 0
+
+
+def print_matrix(
+    console: Console, exercise: Exercise, rows: list[Trial], memory: Memory, *, verbose: bool
+) -> list[str]:
+    """Print one problem's trials; what is not as it must be."""
+    complaints = []
+    killed = sum(t.kind == "mutant" and not t.complaint(memory.rows[memory.key(t)]) for t in rows)
+    total = sum(t.kind == "mutant" for t in rows)
+    console.print(f"\n[bold]{exercise.id}[/]  {killed} of {total} mutants rejected as they must be")
+    width = max(len(trial.name) for trial in rows)
+    for trial in rows:
+        row = memory.rows[memory.key(trial)]
+        trouble = trial.complaint(row)
+        if trouble:
+            complaints.append(f"{trial.kind} {trial.problem}/{trial.name}: {trouble}")
+        said = trial.rejected_by if trial.kind == "mutant" else f"{trial.kind} passes"
+        others = len(set(row["failed"]) - {trial.rejected_by})
+        more = f" (and {others} more)" if others and trial.kind == "mutant" else ""
+        mark = "[red]✗[/]" if trouble else "[green]✓[/]"
+        console.print(
+            f"  {mark} {trial.name:<{width}}  {trouble or said}[bright_black]{'' if trouble else more}[/]"
+        )
+        if verbose and row["failed"]:
+            console.print(f"      [bright_black]{', '.join(row['failed'])}[/]")
+    if total == 0:
+        complaints.append(f"{exercise.id} has no mutant: nothing shows that its tests can fail")
+    return complaints
+
+
+def stubs_are_not_started(grader: Grader, stage: str) -> list[str]:
+    """Grade freshly written stubs; the problems that are not `not started`."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="stubs-") as folder:
+        write_stubs(stage, Path(folder) / "learner", grader.workspace.root)
+        file = Path(folder) / "learner" / stage / "adapters.py"
+        grade = grader.grade(stage, str(file))
+    return [
+        f"the bare stub of {p.id} is {p.outcome}, wanted not started"
+        for p in grade.problems
+        if p.kind == "code" and p.outcome is not Outcome.NOT_STARTED
+    ]
+
+
+def unknown_names(exercises: tuple[Exercise, ...]) -> list[str]:
+    """Forbidden names that a library installed here does not have: a trap that traps nothing."""
+    return [
+        f"{e.id} forbids {name}, which no library here has"
+        for e in exercises
+        for name in e.forbidden
+        if resolve(name) is None and find_spec(name.partition(".")[0]) is not None
+    ]
+
+
+if __name__ == "__main__":
+    commands.run(main)

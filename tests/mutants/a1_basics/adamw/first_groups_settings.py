@@ -1,0 +1,38 @@
+"""Uses the first group's settings for all groups: norms are decayed, and rates per layer ignored."""
+
+import torch
+
+REJECTED_BY = "test_groups_have_their_own_settings"
+
+
+class AdamW(torch.optim.Optimizer):
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            first = self.param_groups[0]
+            (beta1, beta2), lr = first["betas"], first["lr"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state.update(t=0, m=torch.zeros_like(p), v=torch.zeros_like(p))
+                state["t"] += 1
+                t, m, v, g = state["t"], state["m"], state["v"], p.grad
+                m.mul_(beta1).add_(g, alpha=1 - beta1)
+                v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+                root = (v / (1 - beta2**t)).sqrt() + first["eps"]
+                p.mul_(1 - lr * first["weight_decay"])
+                p.addcdiv_(m / (1 - beta1**t), root, value=-lr)
+        return loss
+
+
+def get_adamw_cls():
+    return AdamW

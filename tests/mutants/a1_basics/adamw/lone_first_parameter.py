@@ -1,0 +1,38 @@
+"""Returns from inside the loop: only the first parameter is ever updated."""
+
+import torch
+
+REJECTED_BY = "test_it_is_an_optimizer_for_any_iterable_of_parameters"
+
+
+class AdamW(torch.optim.Optimizer):
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            (beta1, beta2), lr = group["betas"], group["lr"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state.update(t=0, m=torch.zeros_like(p), v=torch.zeros_like(p))
+                state["t"] += 1
+                t, m, v, g = state["t"], state["m"], state["v"], p.grad
+                m.mul_(beta1).add_(g, alpha=1 - beta1)
+                v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+                root = (v / (1 - beta2**t)).sqrt() + group["eps"]
+                p.mul_(1 - lr * group["weight_decay"])
+                p.addcdiv_(m / (1 - beta1**t), root, value=-lr)
+                return loss
+        return loss
+
+
+def get_adamw_cls():
+    return AdamW

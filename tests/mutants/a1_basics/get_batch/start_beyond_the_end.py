@@ -1,0 +1,14 @@
+"""Allows one start too many, and hides it by repeating the last token as the target."""
+
+import numpy as np
+import torch
+
+REJECTED_BY = "test_every_start_is_equally_likely"
+
+
+def run_get_batch(dataset, batch_size, context_length, device):
+    starts = torch.randint(0, len(dataset) - context_length + 1, (batch_size, 1)).numpy()
+    grid = starts + np.arange(context_length)
+    x = torch.from_numpy(dataset[grid].astype(np.int64)).to(device)
+    y = torch.from_numpy(dataset[np.minimum(grid + 1, len(dataset) - 1)].astype(np.int64)).to(device)
+    return x, y

@@ -1,0 +1,14 @@
+"""Never reads the targets: y = x + 1, which a test on arange cannot tell from the next token."""
+
+import numpy as np
+import torch
+
+REJECTED_BY = "test_targets_are_the_next_tokens"
+
+
+def run_get_batch(dataset, batch_size, context_length, device):
+    starts = torch.randint(0, len(dataset) - context_length, (batch_size, 1)).numpy()
+    grid = starts + np.arange(context_length)
+    x = torch.from_numpy(dataset[grid].astype(np.int64)).to(device)
+    y = x + 1
+    return x, y

@@ -1,0 +1,13 @@
+"""Right numbers without a gradient: the query and key projections never learn."""
+
+import torch
+
+REJECTED_BY = "test_gradients_turn_back"
+
+
+def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+    x = in_query_or_key.detach()
+    angles = token_positions[..., None] * theta ** (-torch.arange(0, d_k, 2) / d_k)
+    cos, sin = angles.cos(), angles.sin()
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1).flatten(-2).to(x.dtype)

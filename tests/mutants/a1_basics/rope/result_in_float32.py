@@ -1,0 +1,13 @@
+"""Returns float32 for a bfloat16 query: it no longer fits the values, and attention takes twice the memory."""
+
+import torch
+
+REJECTED_BY = "test_dtype_is_kept_and_angles_are_precise"
+
+
+def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+    x = in_query_or_key
+    angles = token_positions[..., None] * theta ** (-torch.arange(0, d_k, 2) / d_k)
+    cos, sin = angles.cos(), angles.sin()
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1).flatten(-2).float()

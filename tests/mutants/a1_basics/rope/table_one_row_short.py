@@ -1,0 +1,13 @@
+"""The last position of a full context gets the angle of the one before it."""
+
+import torch
+
+REJECTED_BY = "test_every_position_below_max_seq_len_is_there"
+
+
+def run_rope(d_k, theta, max_seq_len, in_query_or_key, token_positions):
+    x = in_query_or_key
+    angles = token_positions.clamp(max=max_seq_len - 2)[..., None] * theta ** (-torch.arange(0, d_k, 2) / d_k)
+    cos, sin = angles.cos(), angles.sin()
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack((a * cos - b * sin, a * sin + b * cos), dim=-1).flatten(-2).to(x.dtype)

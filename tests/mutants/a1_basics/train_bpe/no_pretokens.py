@@ -1,0 +1,24 @@
+"""Never cuts text into pre-tokens: 'of the' and '. The' become tokens."""
+
+from collections import Counter
+from pathlib import Path
+
+from a1_basics.tokenizers import bpe
+from a1_basics.tokenizers.pretokenize import SpecialTokens
+
+REJECTED_BY = "test_pretokens_follow_gpt2"
+
+
+def run_train_bpe(input_path, vocab_size, special_tokens, **kwargs):
+    special = SpecialTokens(special_tokens)
+    vocab = bpe.initial_vocab(vocab_size, special)
+    text = Path(input_path).read_bytes().decode()
+    counted = Counter(piece for piece, is_special in special.split(text) if not is_special)
+    words = {tuple(bytes([b]) for b in word.encode()): count for word, count in counted.items()}
+    merges = []
+    while len(vocab) < vocab_size and (pairs := bpe.count_pairs(words)):
+        best = max(pairs, key=lambda pair: (pairs[pair], pair))
+        merges.append(best)
+        vocab[len(vocab)] = best[0] + best[1]
+        words = {bpe.merge_pair(word, best): count for word, count in words.items()}
+    return vocab, merges

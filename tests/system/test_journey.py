@@ -1,0 +1,100 @@
+"""The whole way at SCALE=tiny: every program of `make toy`, its artifacts, and what happens when it is run again."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared import journey
+from shared.errors import ConfigError
+from shared.store.artifacts import Store
+from shared.store.kinds import read_eval_report, read_report, read_samples
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = "toy-tiny"
+
+
+def travel(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run `shared.journey` as `make toy` does, its places under `folder`."""
+    places = ["--store", str(folder / "artifacts"), "--runs", str(folder / "runs")]
+    command = [sys.executable, "-m", "shared.journey", "toy", "--scale", "tiny", *places, *flags]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def travelled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("journey with a space")
+    done = travel(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout
+
+
+def test_every_step_leaves_its_artifact_and_the_page_knows_its_origins(travelled):
+    store = Store(travelled[0] / "artifacts")
+    report = store.open(TINY, "Report")
+    kinds = {artifact.kind for artifact in store.lineage(report)}
+    assert kinds == {"Checkpoint", "EvalReport", "Samples", "RunLog", "Shards", "Tokenizer", "Corpus"}
+    page = read_report(report).read_text(encoding="utf-8")
+    [sample, *_] = read_samples(store.open(TINY, "Samples"))
+    first_words = " ".join(sample["text"].split()[:2])
+    assert TINY in page
+    assert first_words.isascii() is False or first_words.split()[0][:3] in page
+
+
+def test_the_model_learned_something_and_the_floor_lies_below_it(travelled):
+    report = read_eval_report(Store(travelled[0] / "artifacts").open(TINY, "EvalReport"))
+    # log(512) = 6.24 nats is a guess. Sixty steps come below 5, and no model passes the entropy of the source.
+    assert report["floor_nats_per_token"] < report["nats_per_token"] < 5.2
+    assert report["floor_bits_per_byte"] < report["bigram_bits_per_byte"]
+
+
+def test_the_same_again_is_recognised_step_by_step(travelled):
+    folder, _ = travelled
+    again = travel(folder)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("unchanged:") == len(journey.journey("toy", "tiny", None))
+
+
+def test_the_printed_commands_are_the_ones_that_ran(travelled):
+    folder, printed = travelled
+    commands = [line.removeprefix("$ ") for line in printed.splitlines() if line.startswith("$ ")]
+    assert len(commands) == len(journey.journey("toy", "tiny", None))
+    assert all(command.startswith("python -m ") for command in commands)
+    assert all(str(folder / "artifacts") in command for command in commands)
+
+
+def test_a_step_that_fails_stops_the_journey_with_its_status(tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    done = travel(tmp_path, "--text", str(tmp_path / "empty.txt"))
+    assert done.returncode == 2
+    assert "stopped at step 1" in done.stdout
+    assert "empty.txt" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "text", "word"),
+    [
+        ("toi", "toy", None, "did you mean 'toy'"),
+        ("toy", "tony", None, "did you mean"),
+        ("toy", "toy", "no/such/folder", "TEXT=no/such/folder"),
+    ],
+)
+def test_a_mistyped_journey_finds_its_neighbour(name, scale, text, word):
+    with pytest.raises(ConfigError, match=word):
+        journey.journey(name, scale, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [(name, scale) for name in journey.SIZES for scale in journey.SIZES[name]]
+)
+def test_every_journey_names_presets_that_exist(name, scale):
+    from a1_basics.configs import EVALUATE_LM, GENERATE, TRAIN_LM
+
+    known = {"train_lm": TRAIN_LM, "evaluate_lm": EVALUATE_LM, "generate": GENERATE}
+    for step in journey.journey(name, scale, None):
+        program = step.program.rsplit(".", 1)[1]
+        if "--preset" in step.flags:
+            assert step.flags[step.flags.index("--preset") + 1] in known[program]

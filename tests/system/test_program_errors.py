@@ -1,0 +1,204 @@
+"""What a newcomer can get wrong with stage 1's programs: each ends with status 2 and words that name the mend."""
+
+import errno
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from a1_basics.configs import ENCODE, EVALUATE_LM, GENERATE, TRAIN_LM, TRAIN_TOKENIZER
+from a1_basics.run import encode, evaluate_lm, generate, train_lm, train_tokenizer
+from shared.corpora import make
+from shared.doors.protocols import ModelConfig
+from shared.runs.program import run_program
+from shared.store.artifacts import Store
+from shared.store.kinds import write_checkpoint, write_corpus
+
+PROGRAMS = {
+    make: make.PRESETS,
+    train_tokenizer: TRAIN_TOKENIZER,
+    encode: ENCODE,
+    train_lm: TRAIN_LM,
+    evaluate_lm: EVALUATE_LM,
+    generate: GENERATE,
+}
+SENTENCE = "The cat sat on the mat and looked at the moon. "
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch):
+    """Run a program in a folder of its own: its status and what it said on stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_one(program, *flags):
+        capsys.readouterr()
+        status = run_program(program.main, PROGRAMS[program], argv=[str(flag) for flag in flags])
+        return status, capsys.readouterr().err
+
+    return run_one
+
+
+@pytest.fixture
+def prepared(run):
+    """A corpus, a tokenizer and shards, all called 'toy'."""
+    Path("text.txt").write_text(SENTENCE * 400, encoding="utf-8")
+    assert run(make, "--kind", "text", "--path", "text.txt")[0] == 0
+    assert run(train_tokenizer, "--vocab-size", 270)[0] == 0
+    assert run(encode)[0] == 0
+    return run
+
+
+@pytest.mark.parametrize("program", [train_tokenizer, encode, train_lm, evaluate_lm, generate])
+def test_a_missing_artifact_is_named_with_the_command_that_makes_it(run, program):
+    status, said = run(program)
+    assert status == 2
+    assert "python -m" in said
+    assert "Traceback" not in said
+
+
+def test_a_missing_artifact_of_a_similar_name_is_suggested(prepared):
+    status, said = prepared(encode, "--corpus", "toyy")
+    assert status == 2
+    assert "toy" in said.replace("toyy", "")
+
+
+@pytest.mark.parametrize("content", [b"", b"  \n\n"])
+def test_an_empty_corpus_is_refused(run, content):
+    Path("empty.txt").write_bytes(content)
+    status, said = run(make, "--kind", "text", "--path", "empty.txt")
+    assert status == 2
+    assert "empty.txt" in said
+
+
+def test_text_that_is_not_there_is_named(run):
+    status, said = run(make, "--kind", "text", "--path", "nowhere.txt")
+    assert status == 2
+    assert "nowhere.txt" in said
+
+
+def test_invalid_utf8_is_named_by_file_and_offset_and_can_be_replaced(run):
+    Path("bad.txt").write_bytes(b"0123456789" + b"\xff" + SENTENCE.encode() * 20)
+    status, said = run(make, "--kind", "text", "--path", "bad.txt")
+    assert status == 2
+    assert "bad.txt" in said
+    assert "10" in said
+    assert "--errors=replace" in said
+    assert run(make, "--kind", "text", "--path", "bad.txt", "--errors=replace")[0] == 0
+
+
+def test_a_vocabulary_below_bytes_and_specials_is_refused_with_the_least_size(prepared):
+    status, said = prepared(train_tokenizer, "--vocab-size", 256)
+    assert status == 2
+    assert "257" in said
+
+
+def test_special_tokens_must_close_documents(prepared):
+    status, said = prepared(train_tokenizer, "--special-tokens", "<|pad|>")
+    assert status == 2
+    assert "<|endoftext|>" in said
+
+
+def test_a_context_longer_than_the_shards_is_refused_with_both_sizes(prepared):
+    status, said = prepared(train_lm, "--preset", "tiny", "--model.context-length", 100_000)
+    assert status == 2
+    assert "100000" in said
+    assert "--model.context-length" in said
+
+
+def test_a_vocabulary_smaller_than_the_shards_is_refused_with_the_flag(prepared):
+    status, said = prepared(train_lm, "--preset", "tiny", "--model.vocab-size", 260)
+    assert status == 2
+    assert "--model.vocab-size 270" in said
+
+
+def test_a_schedule_out_of_order_is_refused(prepared):
+    status, said = prepared(train_lm, "--preset", "tiny", "--warmup-steps", 100, "--steps", 10)
+    assert status == 2
+    assert "warmup_steps=100" in said
+
+
+def test_ids_of_another_tokenizer_are_refused(prepared):
+    assert prepared(train_lm, "--preset", "tiny", "--steps", 2, "--warmup-steps", 1)[0] == 0
+    assert prepared(train_tokenizer, "--vocab-size", 265, "--name", "other")[0] == 0
+    assert prepared(encode, "--tokenizer", "other", "--name", "other")[0] == 0
+    status, said = prepared(evaluate_lm, "--shards", "other")
+    assert status == 2
+    assert "a1_basics.run.encode" in said
+
+
+def test_a_full_disk_is_an_error_with_a_mend_and_leaves_nothing_half_done(prepared, monkeypatch):
+    class FullDisk(io.FileIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    real_open = Path.open
+
+    def no_space(self, mode="r", *arguments, **options):
+        if self.suffix == ".bin" and "w" in mode:
+            return FullDisk(self, mode)
+        return real_open(self, mode, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", no_space)
+    status, said = prepared(encode, "--name", "full", "--num-workers", 1)
+    monkeypatch.undo()
+    if status == 0:  # the key found the shards made before
+        pytest.fail(f"nothing was encoded: {said}")
+    assert status == 2
+    assert "space" in said
+    assert "full" not in Store("artifacts").names("Shards")
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (("--temperature", -1), "temperature"),
+        (("--top-k", 0), "top_k"),
+        (("--top-p", 2), "top_p"),
+        (("--max-new-tokens", 0), "max_new_tokens"),
+    ],
+)
+def test_impossible_sampling_is_refused(run, flags, word):
+    status, said = run(generate, *flags)
+    assert status == 2
+    assert word in said
+
+
+@pytest.mark.parametrize("program", list(PROGRAMS))
+def test_help_is_worth_reading_and_unknown_flags_find_their_neighbour(run, program, capsys):
+    assert run_program(program.main, PROGRAMS[program], argv=["--help"]) == 0
+    text = capsys.readouterr().out
+    assert "--name" in text
+    assert "--preset" in text
+    status, said = run(program, "--nane", "x")
+    assert status == 2
+    assert "name" in said
+
+
+def test_a_dry_run_counts_and_touches_nothing(run, capsys):
+    assert run_program(train_lm.main, TRAIN_LM, argv=["--dry-run"]) in (0,)
+    assert not any(Path().iterdir())
+
+
+def test_a_checkpoint_without_its_fields_is_refused(prepared):
+    store = Store("artifacts")
+    tokenizer, shards = store.open("toy", "Tokenizer"), store.open("toy", "Shards")
+    parents = {"tokenizer": tokenizer.digest, "shards": shards.digest}
+    with store.draft("Checkpoint", config={}, parents=parents, name="odd") as draft:
+        write_checkpoint(draft, ModelConfig(270, 8, 8, 1, 1, 8), {})
+        record = json.loads((draft.path / "model.json").read_text())
+        (draft.path / "model.json").write_text(json.dumps(record | {"num_dreams": 3}))
+    status, said = prepared(generate, "--checkpoint", "odd")
+    assert status == 2
+    assert "num_dreams" in said
+
+
+def test_a_corpus_without_validation_is_refused_before_training(prepared):
+    store = Store("artifacts")
+    with store.draft("Corpus", config={}, parents={}, name="lonely") as draft:
+        write_corpus(draft, {"train": [SENTENCE * 50]})
+    assert prepared(encode, "--corpus", "lonely", "--name", "lonely")[0] == 0
+    status, said = prepared(train_lm, "--preset", "tiny", "--shards", "lonely")
+    assert status == 2
+    assert "val" in said
