@@ -37,14 +37,19 @@ def main(argv: list[str] | None = None) -> int:
                 f"[{colour}]{mark}[/] {problem.id}: {problem.outcome}  [bright_black]{problem.seconds:.1f} s[/]"
             )
 
-    rounds, seen, status = 0, None, 0
+    rounds, seen, before, status = 0, None, None, 0
     with Grader(workspace) as grader:
         while True:
             state = _state([*own_files(source), workspace.root / chosen.stage / "exercises.py"])
             if state == seen:
                 time.sleep(LOOK_EVERY_SECONDS)
                 continue
-            seen = state
+            if seen is not None and state != before:
+                # A save truncates and then writes: a file is graded once two looks in a row agree on it.
+                before = state
+                time.sleep(LOOK_EVERY_SECONDS)
+                continue
+            seen = before = state
             if console.is_terminal:
                 console.clear()
             grade = grader.grade(
