@@ -4,10 +4,13 @@ Written with tensor arithmetic only: nothing here comes from `torch.nn` but `Mod
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from a1_basics.model.fused import fused_rms_norm
 
 DtypeOrNone = torch.dtype | None
 DeviceOrNone = torch.device | str | None
@@ -74,7 +77,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, features: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
-        return rms_norm(features, self.weight, self.eps)
+        return fused_rms_norm(features, self.weight, self.eps)
 
 
 def rms_norm(
@@ -111,12 +114,19 @@ class SwiGLU(nn.Module):
     """
 
     def __init__(
-        self, d_model: int, d_ff: int, *, device: DeviceOrNone = None, dtype: DtypeOrNone = None
+        self,
+        d_model: int,
+        d_ff: int,
+        *,
+        activation: Callable[[Tensor], Tensor] = silu,
+        device: DeviceOrNone = None,
+        dtype: DtypeOrNone = None,
     ) -> None:
         super().__init__()
+        self.activation = activation
         self.w1 = Linear(d_model, d_ff, device=device, dtype=dtype)
         self.w2 = Linear(d_ff, d_model, device=device, dtype=dtype)
         self.w3 = Linear(d_model, d_ff, device=device, dtype=dtype)
 
     def forward(self, features: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
-        return self.w2(silu(self.w1(features)) * self.w3(features))
+        return self.w2(self.activation(self.w1(features)) * self.w3(features))

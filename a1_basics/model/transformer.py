@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from a1_basics.model.attention import SelfAttention, sdpa_attention
+from a1_basics.model.fused import fused_silu
 from a1_basics.model.layers import Embedding, Linear, RMSNorm, SwiGLU, linear
 from a1_basics.model.rope import RotaryEmbedding
 from shared.doors.protocols import Attend, ModelConfig
@@ -105,5 +106,5 @@ def transformer_block(config: ModelConfig) -> TransformerBlock:
         qkv_bias=config.qkv_bias,
         norm_eps=config.norm_eps,
     )
-    feed_forward = SwiGLU(config.d_model, config.d_ff)
+    feed_forward = SwiGLU(config.d_model, config.d_ff, activation=fused_silu)
     return TransformerBlock(attention, feed_forward, d_model=config.d_model, norm_eps=config.norm_eps)

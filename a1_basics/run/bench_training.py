@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn, optim
 
 from a1_basics.model.attention import causal_attention, sdpa_attention
+from a1_basics.model.fused import fused_rms_norm, fused_silu
+from a1_basics.model.layers import rms_norm, silu
 from a1_basics.model.rope import RotaryEmbedding, rotate_pairs, rotate_pairs_complex
 from a1_basics.model.transformer import TransformerLM
 from a1_basics.training.adamw import AdamW, ForeachAdamW
@@ -138,7 +140,34 @@ def part_benches() -> Iterator[Bench]:
         "complex",
         wait,
     )
+    hidden = torch.randn(BATCH_SIZE, SHAPE.context_length, SHAPE.d_ff, device=device)
+    features, gain = hidden[..., : SHAPE.d_model].contiguous(), torch.rand(SHAPE.d_model, device=device)
+    yield Bench(
+        "RMSNorm, both ways",
+        lambda: both_ways(rms_norm, features, gain, 1e-5),
+        lambda: both_ways(fused_rms_norm, features, gain, 1e-5),
+        close,
+        "by autograd",
+        "by hand",
+        wait,
+    )
+    yield Bench(
+        "SiLU, both ways",
+        lambda: both_ways(silu, hidden),
+        lambda: both_ways(fused_silu, hidden),
+        close,
+        "written out",
+        "fused",
+        wait,
+    )
     yield Bench("AdamW step", adamw_step(AdamW), adamw_step(Lists), close, "a loop", "lists", wait)
+
+
+def both_ways(function: Callable[..., Tensor], features: Tensor, *rest: Any) -> Tensor:
+    """The gradient of the features when each output pulls by its own value."""
+    features = features.detach().requires_grad_()
+    output = function(features, *rest)
+    return torch.autograd.grad(output, features, output.detach())[0]
 
 
 class Lists(ForeachAdamW):

@@ -12,6 +12,7 @@ from a1_basics.model.attention import (
     sdpa_attention,
 )
 from a1_basics.model.bigram import Bigram
+from a1_basics.model.fused import fused_rms_norm, fused_silu
 from a1_basics.model.layers import Linear, RMSNorm, rms_norm, silu, softmax
 from a1_basics.model.rope import RotaryEmbedding, rotate_pairs, rotate_pairs_complex
 from a1_basics.model.transformer import TransformerLM
@@ -134,6 +135,41 @@ def test_rope_keeps_the_dtype():
 def test_rms_norm_survives_numbers_whose_squares_overflow_half_precision():
     features = torch.full((4,), 1000.0, dtype=torch.float16)
     assert torch.equal(rms_norm(features, torch.ones(4), 1e-5), torch.ones(4, dtype=torch.float16))
+
+
+@pytest.mark.parametrize("shape", [(6,), (3, 5, 6)])
+def test_fused_rms_norm_has_the_clear_ones_value_and_gradients(shape):
+    features = 3 * torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    weight = torch.rand(6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, w: fused_rms_norm(x, w, 1e-5), (features, weight))
+    torch.testing.assert_close(fused_rms_norm(features, weight, 1e-5), rms_norm(features, weight, 1e-5))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_fused_rms_norm_computes_wide_and_answers_narrow(dtype):
+    features = torch.full((2, 4), 1000.0, dtype=dtype, requires_grad=True)
+    weight = torch.ones(4, requires_grad=True)
+    output = fused_rms_norm(features, weight, 1e-5)
+    assert torch.equal(output, torch.ones(2, 4, dtype=dtype))
+    output.sum().backward()
+    assert features.grad.dtype == dtype and weight.grad.dtype == torch.float32  # type: ignore[union-attr]
+
+
+def test_fused_rms_norm_is_exact_under_autocast():
+    features, weight = torch.randn(3, 7, 32), torch.rand(32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        narrow_around = fused_rms_norm(features, weight, 1e-5)
+    assert torch.equal(narrow_around, fused_rms_norm(features, weight, 1e-5))
+
+
+def test_fused_silu_is_silu_where_the_exponential_overflows_too():
+    features = torch.tensor([-1e4, -90.0, -1.0, 0.0, 2.0, 1e4], requires_grad=True)
+    clear, fused = silu(features), fused_silu(features)
+    torch.testing.assert_close(fused, clear)
+    ones = torch.ones_like(features)
+    torch.testing.assert_close(
+        torch.autograd.grad(fused, features, ones), torch.autograd.grad(clear, features, ones)
+    )
 
 
 def test_layers_equal_the_library():
