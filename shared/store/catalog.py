@@ -31,6 +31,11 @@ KINDS: dict[str, Kind] = {
         1, ("model.safetensors", "model.json"), "python -m a1_basics.run.train_lm --name=NAME"
     ),
     "RunLog": Kind(1, ("log.jsonl", "config.json"), "python -m a1_basics.run.train_lm --name=NAME"),
+    "Runs": Kind(
+        1,
+        ("runs.jsonl", "curves.jsonl"),
+        "a sweep, such as python -m a1_basics.run.learning_rate --name=NAME",
+    ),
     "EvalReport": Kind(1, ("report.json",), "python -m a1_basics.run.evaluate_lm --name=NAME"),
     "Samples": Kind(1, ("samples.jsonl",), "python -m a1_basics.run.generate --name=NAME"),
     "Report": Kind(1, ("index.html",), "python -m shared.report.make --name=NAME"),

@@ -12,6 +12,7 @@ from shared.store.kinds.records import (
     write_run_log,
     write_samples,
 )
+from shared.store.kinds.runs import read_runs, write_runs
 from shared.store.kinds.shards import Shards, ShardWriter, read_shards, require_same_tokenizer
 from shared.store.kinds.tokenizer import TokenizerFiles, read_tokenizer, write_tokenizer
 
@@ -29,6 +30,7 @@ __all__ = [
     "read_eval_report",
     "read_report",
     "read_run_log",
+    "read_runs",
     "read_samples",
     "read_shards",
     "read_tokenizer",
@@ -37,6 +39,7 @@ __all__ = [
     "write_corpus",
     "write_eval_report",
     "write_run_log",
+    "write_runs",
     "write_samples",
     "write_tokenizer",
 ]
