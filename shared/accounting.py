@@ -38,10 +38,10 @@ def parameters(config: ModelConfig) -> Parameters:
     ...                        d_ff=6400)).total
     2127057600
     """
-    head_dim = config.d_model // config.num_heads
-    kv_width = (config.num_kv_heads or config.num_heads) * head_dim
-    attention = 2 * config.d_model * config.d_model + 2 * config.d_model * kv_width
-    attention += (config.d_model + 2 * kv_width) if config.qkv_bias else 0
+    head_dim = config.width_per_head
+    q_width, kv_width = config.num_heads * head_dim, (config.num_kv_heads or config.num_heads) * head_dim
+    attention = 2 * config.d_model * q_width + 2 * config.d_model * kv_width
+    attention += (q_width + 2 * kv_width) if config.qkv_bias else 0
     norms = 2 * config.d_model + (2 * head_dim if config.qk_norm else 0)
     table = config.vocab_size * config.d_model
     return Parameters(
@@ -75,12 +75,12 @@ def forward_flops(config: ModelConfig, seq: int) -> ForwardFlops:
     4.513
     """
     count = parameters(config)
-    head_dim = config.d_model // config.num_heads
-    kv_width = (config.num_kv_heads or config.num_heads) * head_dim
-    projections = config.num_layers * (2 * config.d_model * config.d_model + 2 * config.d_model * kv_width)
+    q_width = config.num_heads * config.width_per_head
+    kv_width = (config.num_kv_heads or config.num_heads) * config.width_per_head
+    projections = config.num_layers * 2 * config.d_model * (q_width + kv_width)
     return ForwardFlops(
         attention_projections=2 * seq * projections,
-        attention_scores=config.num_layers * 4 * seq * seq * config.d_model,
+        attention_scores=config.num_layers * 4 * seq * seq * q_width,
         feed_forward=2 * seq * count.feed_forward,
         head=2 * seq * config.vocab_size * config.d_model,
     )

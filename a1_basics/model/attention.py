@@ -109,14 +109,15 @@ class SelfAttention(nn.Module):
         qk_norm: bool = False,
         qkv_bias: bool = False,
         norm_eps: float = 1e-5,
+        head_dim: int | None = None,
     ) -> None:
         super().__init__()
-        if d_model % num_heads:
+        if head_dim is None and d_model % num_heads:
             raise ValueError(f"d_model={d_model} must be a multiple of num_heads={num_heads}")
         num_kv_heads = num_kv_heads or num_heads
         if num_heads % num_kv_heads:
             raise ValueError(f"num_heads={num_heads} must be a multiple of num_kv_heads={num_kv_heads}")
-        self.head_dim = d_model // num_heads
+        self.head_dim = head_dim or d_model // num_heads
         self.q_proj = Linear(d_model, num_heads * self.head_dim, bias=qkv_bias)
         self.k_proj = Linear(d_model, num_kv_heads * self.head_dim, bias=qkv_bias)
         self.v_proj = Linear(d_model, num_kv_heads * self.head_dim, bias=qkv_bias)

@@ -53,9 +53,7 @@ class TransformerLM(nn.Module):
         self.layers = nn.ModuleList(transformer_block(config) for _ in range(config.num_layers))
         self.ln_final = RMSNorm(config.d_model, config.norm_eps)
         self.lm_head = None if config.tied_embeddings else Linear(config.d_model, config.vocab_size)
-        self.rope = RotaryEmbedding(
-            config.d_model // config.num_heads, config.rope_theta, config.context_length
-        )
+        self.rope = RotaryEmbedding(config.width_per_head, config.rope_theta, config.context_length)
         if config.tied_embeddings:
             # As an output matrix the table must start small: unit rows would make logits of size sqrt(d_model).
             with torch.no_grad():
@@ -105,6 +103,7 @@ def transformer_block(config: ModelConfig) -> TransformerBlock:
         qk_norm=config.qk_norm,
         qkv_bias=config.qkv_bias,
         norm_eps=config.norm_eps,
+        head_dim=config.head_dim,
     )
     feed_forward = SwiGLU(config.d_model, config.d_ff, activation=fused_silu)
     return TransformerBlock(attention, feed_forward, d_model=config.d_model, norm_eps=config.norm_eps)

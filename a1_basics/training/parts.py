@@ -19,7 +19,7 @@ class DoorRope(nn.Module):
     def __init__(self, parts: BasicsDoor, config: ModelConfig) -> None:
         super().__init__()
         self.rotate = parts.run_rope
-        self.head_dim = config.d_model // config.num_heads
+        self.head_dim = config.width_per_head
         self.theta, self.max_positions = config.rope_theta, config.context_length
 
     def forward(

@@ -44,6 +44,12 @@ class ModelConfig:
     tied_embeddings: bool = False  # the output projection is the embedding table
     qk_norm: bool = False  # RMSNorm on each query and key head, as in Qwen3
     qkv_bias: bool = False  # bias on the three input projections of attention, as in Qwen2
+    head_dim: int | None = None  # width of one head; None: d_model / num_heads (Qwen3 has its own)
+
+    @property
+    def width_per_head(self) -> int:
+        """`head_dim`, or its default worked out."""
+        return self.head_dim or self.d_model // self.num_heads
 
 
 @dataclass(frozen=True)

@@ -278,7 +278,7 @@ def shape_section(run: BaseRun) -> Html:
             "attention heads",
             f"{model.num_heads}" + (f", {kv_heads} for keys" if kv_heads != model.num_heads else ""),
         ),
-        ("head width", f"{model.d_model // model.num_heads}"),
+        ("head width", f"{model.width_per_head}"),
         ("feed-forward width", f"{model.d_ff:,}"),
         ("context", f"{model.context_length:,} tokens"),
         ("vocabulary", f"{model.vocab_size:,}"),

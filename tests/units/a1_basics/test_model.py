@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from a1_basics.model.attention import (
     causal_attention,
@@ -26,6 +27,7 @@ OPTIONS = [
     {"num_kv_heads": 1, "qk_norm": True},
     {"tied_embeddings": True},
     {"qkv_bias": True, "rope_theta": 500_000.0},
+    {"head_dim": 12, "num_kv_heads": 2, "qk_norm": True, "qkv_bias": True},
 ]
 
 
@@ -65,6 +67,14 @@ def test_parameters_are_as_many_as_the_accounting_says(options):
         sum(parameter.numel() for parameter in model.parameters())
         == accounting.parameters(model.config).total
     )
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_forward_flops_are_those_that_torch_counts(options):
+    model = model_of(**options)
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 16, dtype=torch.long), attend=causal_attention)
+    assert counter.get_total_flops() == accounting.forward_flops(model.config, 16).total
 
 
 def test_state_dict_has_the_public_keys():
