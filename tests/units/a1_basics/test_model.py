@@ -162,7 +162,9 @@ def test_fused_rms_norm_computes_wide_and_answers_narrow(dtype):
     output = fused_rms_norm(features, weight, 1e-5)
     assert torch.equal(output, torch.ones(2, 4, dtype=dtype))
     output.sum().backward()
-    assert features.grad.dtype == dtype and weight.grad.dtype == torch.float32  # type: ignore[union-attr]
+    assert features.grad is not None
+    assert weight.grad is not None
+    assert (features.grad.dtype, weight.grad.dtype) == (dtype, torch.float32)
 
 
 def test_fused_rms_norm_is_exact_under_autocast():
