@@ -11,6 +11,7 @@ EXERCISES: tuple[Exercise, ...] = (
         title="Training byte-pair encoding",
         points=15,
         door=("run_train_bpe",),
+        budget="about 100 lines; seconds on one core",
         why=(
             "Every later number is about the tokens that are chosen here. A trainer that miscounts one overlapping "
             "pair, or merges into the end-of-text mark, raises no error: it makes another tokenizer, and data, "
@@ -51,6 +52,7 @@ EXERCISES: tuple[Exercise, ...] = (
         points=15,
         door=("get_tokenizer",),
         prerequisites=("train_bpe",),
+        budget="about 80 lines; seconds on one core",
         why=(
             "A model knows ids and nothing else. Ids that differ between training and use, between a file read whole "
             "and one read by lines, or that let a user type the end-of-text mark, make a worse model and never an "
@@ -91,6 +93,7 @@ EXERCISES: tuple[Exercise, ...] = (
         title="Rotary position embeddings",
         points=2,
         door=("run_rope",),
+        budget="about 10 lines; no training",
         why=(
             "Attention alone cannot tell 'dog bites man' from 'man bites dog'. RoPE is the model's only "
             "sense of order; a wrong angle or pairing raises no error and only shows as a poor loss, or as "
@@ -119,6 +122,7 @@ EXERCISES: tuple[Exercise, ...] = (
         title="Scaled dot-product attention",
         points=5,
         door=("run_scaled_dot_product_attention",),
+        budget="about 8 lines; no training",
         why=(
             "Everything a token learns about the other tokens passes through this one function. A key that "
             "leaks through the mask lets the model read the answer: a wonderful training loss and a model "
@@ -154,6 +158,7 @@ EXERCISES: tuple[Exercise, ...] = (
         title="AdamW",
         points=2,
         door=("get_adamw_cls",),
+        budget="about 30 lines; no training",
         why=(
             "The optimizer runs for every step of every model of the later stages. Its usual mistakes (a "
             "schedule that has no effect, a count that is lost on resume) still make the loss go down, "
@@ -198,6 +203,7 @@ EXERCISES: tuple[Exercise, ...] = (
         title="Batches from one long row of tokens",
         points=2,
         door=("run_get_batch",),
+        budget="about 8 lines; no training",
         why=(
             "The targets define what the model learns: shifted by the wrong amount it learns to copy, and "
             "a loader that never reaches the end, or reads the whole file for each batch, wastes data or "

@@ -15,8 +15,33 @@ STAGES = ("a1_basics", "a2_systems", "a3_scaling", "a4_data", "a5_alignment")
 
 
 @dataclass(frozen=True)
+class Question:
+    """One answer in the learner's `answers.toml`; how it is checked stands in `tests/<stage>/key_<problem>.py`."""
+
+    id: str  # its name in the problem's table
+    asks: str  # a sentence or two, also written into the template
+    unit: str  # of a number; for bytes and names, how they are written
+    tolerance_fraction: float = 0.0  # how far a number may be off, relative to the key
+    slack: float = 0.0  # how far it may be off besides, in its unit
+    form: Literal["number", "bytes", "name"] = "number"  # bytes are hexadecimal; a name is an artifact's
+
+    @property
+    def accepts(self) -> str:
+        """The unit and the tolerance, for people."""
+        if self.form != "number":
+            return self.unit
+        if self.tolerance_fraction:
+            return f"{self.unit}, within {100 * self.tolerance_fraction:g} %"
+        return f"{self.unit}, within {self.slack:g}" if self.slack else f"{self.unit}, exact"
+
+
+@dataclass(frozen=True)
 class Exercise:
-    """One graded problem: tests in `tests/<stage>/test_<id>.py`, mutants in `tests/mutants/<stage>/<id>/`."""
+    """One graded problem: tests in `tests/<stage>/test_<id>.py`, mutants in `tests/mutants/<stage>/<id>/`.
+
+    Numeric problems are checked from `answers.toml`. Written ones are read by a person beside the rubric; numbers
+    that belong to them are checked too, and earn nothing by themselves.
+    """
 
     id: str  # names the test file, the mutants' folder and PROBLEM=
     title: str
@@ -27,6 +52,14 @@ class Exercise:
     why: str = ""  # one or two sentences: what goes wrong in a real model when this is wrong
     forbidden: tuple[str, ...] = ()  # dotted library names that are trapped while this problem's tests run
     kind: Literal["code", "written", "numeric"] = "code"
+    deliverable: str = ""  # what to hand in; for code, its door functions when empty
+    budget: str = ""  # size of a plain solution, or what its runs cost
+    figures: str = ""  # what comes out, where we know it, or what must be reached
+    small: str = ""  # the variant for a CPU that still teaches
+    rubric: tuple[
+        str, ...
+    ] = ()  # what full points need, a sentence each; a person reads the answer beside it
+    questions: tuple[Question, ...] = ()  # answers in answers.toml that are checked at once
     time_limit_seconds: float = 120.0  # wall clock of all tests of this problem, generous: never a speed test
     memory_limit_bytes: int = 4 * 2**30  # resident memory of the learner's whole process tree
 
@@ -38,13 +71,18 @@ class Exercise:
             )
         if self.points < 0:
             raise ContractError(f"exercise {self.id!r} has {self.points} points; wanted 0 or more")
-        for field in ("door", "prerequisites", "hints", "forbidden"):
+        for field in ("door", "prerequisites", "hints", "forbidden", "rubric", "questions"):
             if isinstance(getattr(self, field), str):
                 raise ContractError(
                     f"exercise {self.id!r}: {field} must be a tuple of strings, got one string"
                 )
         if self.kind == "code" and not self.door:
             raise ContractError(f"exercise {self.id!r} is of kind 'code' and names no door function")
+        if self.kind == "numeric" and not self.questions:
+            raise ContractError(f"exercise {self.id!r} is of kind 'numeric' and asks no question")
+        names = [question.id for question in self.questions]
+        if len(set(names)) != len(names) or not all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names):
+            raise ContractError(f"exercise {self.id!r}: questions need single lower-case names, got {names}")
 
 
 def exercises(stage: str, root: Path | None = None) -> tuple[Exercise, ...]:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.doors.exercise import exercises
+from shared.doors.handout import with_table
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
     path
@@ -121,3 +124,15 @@ def test_sources_named_in_docstrings_are_in_the_list() -> None:
     }
     assert named_keys, "no docstring names a source: does the pattern still fit?"
     assert sorted(pair for pair in named_keys if pair[1] not in known) == []
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("a*_*/HANDOUT.md")), ids=named)
+def test_handout_lists_the_problems_of_exercises(path: Path) -> None:
+    text, listed = path.read_text(encoding="utf-8"), exercises(path.parent.name)
+    mend = f"write the table again: python -m shared.doors.handout --stage {path.parent.name}"
+    assert text == with_table(text, listed), mend
+    headings = re.findall(r"^## ([a-z0-9_]+)$", text, re.MULTILINE)
+    wanted = [exercise.id for exercise in listed]
+    assert [name for name in headings if name in wanted] == wanted, (
+        "a section for each problem, in their order"
+    )
