@@ -1,5 +1,6 @@
 """Train a language model on Shards; killed or pre-empted, the same command goes on from the last checkpoint."""
 
+import json
 import sys
 from typing import Any
 
@@ -11,9 +12,10 @@ from shared.device import peak_flops_per_second, pick_device, pick_precision
 from shared.doors.protocols import TrainJob
 from shared.doors.resolve import door
 from shared.runs.program import run_program
+from shared.runs.runlog import VALIDATION_LOSS
 from shared.store.artifacts import Store
 
-INPUTS = {"shards": "Shards"}
+INPUTS = {"shards": "Shards", "init": "Checkpoint"}
 OUTPUTS = {"checkpoint": "Checkpoint", "log": "RunLog"}
 
 EXPECTED_MFU_FRACTION = 0.5  # of a measured matrix product; what small models on a CPU reach
@@ -24,6 +26,11 @@ def main(config: TrainJob) -> None:
     digest = door("a1_basics", config.impl).train(config)
     checkpoint = Store(config.store).open(digest, "Checkpoint")
     print(f"{config.name}: Checkpoint {checkpoint.digest[:12]}")
+    if config.target_loss_nats is not None:
+        training = json.loads(checkpoint.file("training.json").read_text(encoding="utf-8"))
+        loss_nats = training["metrics"][VALIDATION_LOSS]
+        verdict = "reached" if loss_nats <= config.target_loss_nats else "missed"
+        print(f"  held-out loss {loss_nats:.4f} nats per token: target {config.target_loss_nats} {verdict}")
 
 
 def plan(config: TrainJob) -> dict[str, Any]:
@@ -36,7 +43,9 @@ def plan(config: TrainJob) -> dict[str, Any]:
     dtype = pick_precision(config.precision, device)
     rate = peak_flops_per_second(device, dtype) * EXPECTED_MFU_FRACTION
     bytes_per_element = torch.tensor([], dtype=dtype).element_size()
-    activations = accounting.activation_bytes(config.model, config.batch_size, seq, bytes_per_element)
+    activations = accounting.activation_bytes(
+        config.model, config.batch_size // config.microbatches, seq, bytes_per_element
+    )
     return {
         "parameters": count.total,
         "non_embedding_parameters": count.non_embedding,

@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,25 +25,31 @@ Batch = tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]
 
 @dataclass
 class TrainState:
-    """Everything that a step changes: weights, optimizer state and the number of steps done."""
+    """Everything that a step changes: weights, optimizer state, the number of steps done and what else it remembers."""
 
     model: nn.Module
     optimizer: optim.Optimizer
     steps_done: int = 0
+    memory: dict[str, float] = field(default_factory=dict)  # such as a loss scale; most steps need none
 
     def save(self, directory: Path) -> None:
         """Write the state into an empty directory."""
         weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
         save_file(weights, directory / "model.safetensors")
         torch.save(self.optimizer.state_dict(), directory / "optimizer.pt")
-        (directory / "state.json").write_text(json.dumps({"steps_done": self.steps_done}), encoding="utf-8")
+        progress = {"steps_done": self.steps_done, "memory": self.memory}
+        (directory / "state.json").write_text(json.dumps(progress), encoding="utf-8")
 
     def load(self, directory: Path) -> None:
         """Restore what `save` wrote, onto the devices that the model is on."""
         self.model.load_state_dict(load_file(directory / "model.safetensors"))
         moments = torch.load(directory / "optimizer.pt", map_location="cpu", weights_only=True)
         self.optimizer.load_state_dict(moments)
-        self.steps_done = json.loads((directory / "state.json").read_text(encoding="utf-8"))["steps_done"]
+        progress = json.loads((directory / "state.json").read_text(encoding="utf-8"))
+        self.steps_done, self.memory = progress["steps_done"], progress["memory"]
+
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, float]]]
 
 
 @contextmanager
@@ -88,35 +94,53 @@ def gradient_norm(parameters: list[nn.Parameter]) -> Float[Tensor, ""]:
 
 
 def language_model_step(
-    parts: BasicsDoor, job: TrainJob, *, attend: Attend | None, dtype: torch.dtype
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, float]]]:
-    """The step `(state, batch) -> (state, metrics)` of this job, made of these parts."""
+    parts: BasicsDoor, job: TrainJob, attend: Attend | None, dtype: torch.dtype
+) -> TrainStep:
+    """The step `(state, batch) -> (state, metrics)` of this job, made of these parts.
+
+    A batch that does not fit into memory is cut into `job.microbatches`, whose gradients add up to that of the whole.
+    """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, float]]:
-        inputs, targets = batch
-        learning_rate = parts.run_get_lr_cosine_schedule(
-            it=state.steps_done + 1,  # step 0 of the schedule has rate zero: it would teach nothing
-            max_learning_rate=job.max_learning_rate,
-            min_learning_rate=job.min_learning_rate,
-            warmup_iters=job.warmup_steps,
-            cosine_cycle_iters=job.steps,
-        )
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate
+        learning_rate = scheduled_rate(parts, job, state)
         state.optimizer.zero_grad(set_to_none=True)
-        with autocast(inputs.device, dtype):
-            logits = state.model(inputs, attend=attend)
-        loss = parts.run_cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
-        loss.backward()
+        loss_nats = 0.0
+        for inputs, targets in microbatches(batch, job.microbatches):
+            with autocast(inputs.device, dtype):
+                logits = state.model(inputs, attend=attend)
+            loss = parts.run_cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+            loss = loss / job.microbatches
+            loss.backward()
+            loss_nats += loss.item()
         parameters = list(state.model.parameters())
         norm = gradient_norm(parameters)
         parts.run_gradient_clipping(parameters, job.clip_norm)
         state.optimizer.step()
         state.steps_done += 1
         return state, {
-            "loss_nats": loss.item(),
+            "loss_nats": loss_nats,
             "learning_rate": learning_rate,
             "gradient_norm": norm.item(),
         }
 
     return step
+
+
+def scheduled_rate(parts: BasicsDoor, job: TrainJob, state: TrainState) -> float:
+    """Set the optimizer's learning rate to that of the schedule; returns it."""
+    learning_rate = parts.run_get_lr_cosine_schedule(
+        it=state.steps_done + 1,  # step 0 of the schedule has rate zero: it would teach nothing
+        max_learning_rate=job.max_learning_rate,
+        min_learning_rate=job.min_learning_rate,
+        warmup_iters=job.warmup_steps,
+        cosine_cycle_iters=job.steps,
+    )
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate
+    return learning_rate
+
+
+def microbatches(batch: Batch, count: int) -> Iterator[Batch]:
+    """The batch in `count` pieces of equal size."""
+    inputs, targets = batch
+    yield from zip(inputs.chunk(count), targets.chunk(count), strict=True)

@@ -60,7 +60,11 @@ class TrainJob:
     shards: str  # name or digest of a Shards artifact
     name: str = "base"  # the name under which the checkpoint is published
     steps: int = 1000
+    init: str = ""  # name or digest of a Checkpoint to go on from; empty: fresh weights
     batch_size: int = 16  # sequences per optimizer step
+    microbatches: int = (
+        1  # pieces in which a batch passes through the model: memory for one, gradients of all
+    )
     max_learning_rate: float = 1e-3
     min_learning_rate: float = 1e-4
     warmup_steps: int = 50
@@ -76,6 +80,7 @@ class TrainJob:
     evaluate_batches: int = 8
     checkpoint_every_steps: int = 100
     keep_checkpoints: int = 2
+    target_loss_nats: float | None = None  # per held-out token: what the run is for; said at the end
     impl: str = "reference"
     store: Path = Path("artifacts")
     runs: Path = Path("runs")

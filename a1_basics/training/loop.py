@@ -1,0 +1,141 @@
+"""The run of one language model: model, optimizer, batches, step and evaluation, handed to the one training loop.
+
+`run.train_lm` runs one such job and publishes its weights; a sweep (`training.sweep`) runs many and publishes a table.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from numpy import ndarray
+from torch import nn
+
+from a1_basics.training.evaluate import evaluate
+from a1_basics.training.parts import fill_slots
+from a1_basics.training.step import (
+    Batch,
+    TrainState,
+    TrainStep,
+    language_model_step,
+    parameter_groups,
+    seeded,
+)
+from shared import accounting
+from shared.device import peak_flops_per_second, pick_device, pick_precision
+from shared.doors.protocols import Attend, BasicsDoor, ModelConfig, TrainJob
+from shared.errors import ConfigError
+from shared.runs import runner
+from shared.runs.guard import Guard
+from shared.store.kinds import Shards
+
+MakeStep = Callable[[BasicsDoor, TrainJob, Attend | None, torch.dtype], TrainStep]
+
+
+def check_job(job: TrainJob, shards: Shards) -> None:
+    """Refuse what can be seen to fail before the first step.
+
+    Raises:
+        ConfigError: another vocabulary than the shards', a context longer than a split, a schedule out of order, or a
+            batch that cannot be cut into its microbatches.
+    """
+    vocab_size, context_length = job.model.vocab_size, job.model.context_length
+    if vocab_size < shards.vocab_size:
+        raise ConfigError(
+            f"the model knows {vocab_size} tokens and the shards '{job.shards[:12]}' hold ids below "
+            f"{shards.vocab_size}; use --model.vocab-size {shards.vocab_size}"
+        )
+    for split in ("train", "val"):
+        if shards.num_tokens(split) <= context_length:
+            raise ConfigError(
+                f"context_length={context_length} needs more than the {shards.num_tokens(split):,} tokens of split "
+                f"'{split}' in shards '{job.shards[:12]}'; use a longer corpus or --model.context-length "
+                f"{max(shards.num_tokens(split) // 2, 1)}"
+            )
+    if not 0 <= job.warmup_steps <= job.steps:
+        raise ConfigError(f"warmup_steps={job.warmup_steps} must lie between 0 and steps={job.steps}")
+    if job.batch_size < 1 or job.steps < 1:
+        raise ConfigError(f"batch_size={job.batch_size} and steps={job.steps} must be at least 1")
+    if job.microbatches < 1 or job.batch_size % job.microbatches:
+        raise ConfigError(
+            f"a batch of {job.batch_size} sequences cannot be cut into {job.microbatches} equal microbatches"
+        )
+
+
+def fresh_model(
+    job: TrainJob, build: Callable[[ModelConfig], nn.Module], device: torch.device | None = None
+) -> nn.Module:
+    """A model with the initial weights of the job's seed, on the device; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.seed)
+        return build(job.model).to(device or pick_device(job.device))
+
+
+def run_language_model(
+    job: TrainJob,
+    parts: BasicsDoor,
+    model: nn.Module,
+    shards: Shards,
+    token_bytes: Int[ndarray, "vocab"],
+    run_dir: Path,
+    *,
+    make_step: MakeStep = language_model_step,
+    guard: Guard = runner.DEFAULT_GUARD,
+    config: Mapping[str, Any] | None = None,
+) -> runner.RunResult[TrainState]:
+    """Train `model` to the end of the job, going on from the newest checkpoint in `run_dir`.
+
+    Raises:
+        DivergenceError, Preempted: as in `shared.runs.runner`.
+    """
+    device = pick_device(job.device)
+    dtype = pick_precision(job.precision, device)
+    attend = fill_slots(parts, model, job.model)
+    optimizer = parts.get_adamw_cls()(
+        parameter_groups(model, job.weight_decay),
+        lr=job.max_learning_rate,
+        betas=(job.beta1, job.beta2),
+        eps=job.adam_eps,
+    )
+    train_tokens, val_tokens = shards.tokens("train"), shards.tokens("val")
+    context_length = job.model.context_length
+
+    def batch_of(step: int) -> Batch:
+        with seeded(job.seed, step):
+            return parts.run_get_batch(train_tokens, job.batch_size, context_length, str(device))
+
+    def validation_loss(state: TrainState) -> Mapping[str, float]:
+        state.model.eval()
+        found = evaluate(
+            state.model,
+            val_tokens,
+            token_bytes,
+            context_length,
+            job.batch_size // job.microbatches,
+            max_batches=job.evaluate_batches * job.microbatches,
+        )
+        state.model.train()
+        return {runner.VALIDATION_LOSS: found.nats_per_token, "validation_bits_per_byte": found.bits_per_byte}
+
+    tokens_per_step = job.batch_size * context_length
+    return runner.run(
+        run_dir=run_dir,
+        state=TrainState(model, optimizer),
+        step=make_step(parts, job, attend, dtype),
+        batches=batch_of,
+        num_steps=job.steps,
+        every=runner.Cadence(
+            log_steps=max(1, min(10, job.steps // 20)),
+            evaluate_steps=job.evaluate_every_steps,
+            checkpoint_steps=job.checkpoint_every_steps,
+            keep=job.keep_checkpoints,
+        ),
+        evaluate=validation_loss,
+        guard=guard,
+        config=config,
+        tokens_per_step=tokens_per_step,
+        flops_per_step=tokens_per_step * accounting.training_flops_per_token(job.model, context_length),
+        peak_flops_per_second=peak_flops_per_second(device, dtype),
+        label=f"train {job.name}",
+    )
