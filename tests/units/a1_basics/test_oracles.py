@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from tests.oracles import adamw, attention, rope
+from tests.oracles import adamw, attention, layers, rope, slopes, transformer
 
 # Both sides compute in float64, in another order.
 ATOL = 1e-10
@@ -70,3 +70,40 @@ def test_rope_oracle_is_a_product_of_complex_numbers() -> None:
     np.testing.assert_allclose(got[..., 0::2], want.real, atol=ATOL)
     np.testing.assert_allclose(got[..., 1::2], want.imag, atol=ATOL)
     assert math.isclose(rope.rotate(np.array([[1.0, 0.0]]), np.array([1]), 10.0)[0, 1], math.sin(1))
+
+
+def test_layer_oracles_agree_with_torch() -> None:
+    random = np.random.default_rng(2)
+    x, w, gain = random.normal(size=(2, 3, 4)), random.normal(size=(5, 4)), random.normal(size=4)
+    tensor = torch.from_numpy
+    functional = torch.nn.functional
+    pairs = [
+        (layers.linear(x, w), functional.linear(tensor(x), tensor(w))),
+        (layers.rms_norm(x, gain, 0.1), functional.rms_norm(tensor(x), (4,), tensor(gain), 0.1)),
+        (layers.silu(100 * x), functional.silu(tensor(100 * x))),
+        (layers.softmax(100 * x, 1), functional.softmax(tensor(100 * x), 1)),
+        (
+            np.array(layers.cross_entropy(100 * x, np.arange(6).reshape(2, 3) % 4)),
+            functional.cross_entropy(tensor(100 * x).reshape(6, 4), torch.arange(6) % 4),
+        ),
+    ]
+    for got, want in pairs:
+        np.testing.assert_allclose(got, want.numpy(), atol=ATOL)
+
+
+def test_slopes_agree_with_the_derivative_of_silu() -> None:
+    at = np.linspace(-5, 5, 7)
+    found = slopes.slopes(lambda x: float(layers.silu(x).sum()), at)
+    np.testing.assert_allclose(found, layers.silu_slope(at), atol=1e-8)  # central differences
+
+
+def test_self_attention_oracle_agrees_with_torch_where_there_are_no_positions() -> None:
+    random = np.random.default_rng(3)
+    x, weights = random.normal(size=(2, 5, 8)), [random.normal(size=(8, 8)) for _ in range(4)]
+    library = torch.nn.MultiheadAttention(8, 2, bias=False, batch_first=True, dtype=torch.float64)
+    with torch.no_grad():
+        library.in_proj_weight.copy_(torch.from_numpy(np.concatenate(weights[:3])))
+        library.out_proj.weight.copy_(torch.from_numpy(weights[3]))
+        later = torch.ones(5, 5, dtype=torch.bool).triu(1)
+        want = library(*[torch.from_numpy(x)] * 3, attn_mask=later, need_weights=False)[0]
+    np.testing.assert_allclose(transformer.self_attention(x, *weights, 2), want.numpy(), atol=ATOL)
