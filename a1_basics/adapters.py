@@ -18,9 +18,10 @@ from a1_basics.model import attention, layers
 from a1_basics.model.bigram import Bigram
 from a1_basics.model.rope import RotaryEmbedding
 from a1_basics.model.transformer import TransformerLM, transformer_block
-from a1_basics.tokenizers import bpe_fast
+from a1_basics.tokenizers import bpe_fast, chars, split_bpe
 from a1_basics.training import adamw, batches, checkpoint, clip, evaluate, loss, sample, schedule
 from shared.doors.protocols import Evaluation, ModelConfig, TokenizerLike, TrainJob
+from shared.store.kinds.tokenizer import TokenizerFiles
 
 
 def run_linear(
@@ -235,6 +236,16 @@ def run_train_bpe(
     return bpe_fast.train_bpe(input_path, vocab_size, special_tokens, **kwargs)
 
 
+def run_train_chars(input_path: str | os.PathLike[str], special_tokens: list[str]) -> dict[int, bytes]:
+    """A token for each character of a UTF-8 file, in the order of their code points; special tokens last."""
+    return chars.train_chars(input_path, special_tokens)
+
+
+def get_char_tokenizer(vocab: dict[int, bytes], special_tokens: list[str]) -> TokenizerLike:
+    """A tokenizer with an id for each character."""
+    return chars.CharTokenizer(vocab, special_tokens)
+
+
 def bigram_model(tokens: np.ndarray, vocab_size: int) -> nn.Module:
     """The counted bigram model of these tokens."""
     return Bigram.from_counts(tokens, vocab_size)
@@ -277,6 +288,15 @@ def generate_tokens(
         generator=torch.Generator().manual_seed(seed),
         end_token=end_token,
     )
+
+
+def build_tokenizer(files: TokenizerFiles) -> TokenizerLike:
+    """The tokenizer of an artifact, of any type and split pattern that the store knows."""
+    if files.type == "chars":
+        return chars.CharTokenizer(files.vocab, files.special_tokens)
+    if files.type == "bytes":
+        return chars.ByteTokenizer(files.vocab, files.special_tokens)
+    return split_bpe.Tokenizer(files)
 
 
 def build_model(config: ModelConfig) -> nn.Module:

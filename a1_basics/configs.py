@@ -7,6 +7,7 @@ are the presets of these two and the configs of the other programs.
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from shared.doors.protocols import ModelConfig, TrainJob
 from shared.store.kinds import DOCUMENT_END
@@ -14,11 +15,14 @@ from shared.store.kinds import DOCUMENT_END
 
 @dataclass(frozen=True)
 class TrainTokenizer:
-    """Learn a byte-pair vocabulary from the training split of a Corpus."""
+    """Learn a vocabulary from the training split of a Corpus."""
 
     corpus: str = "toy"  # name or digest of a Corpus
     name: str = "toy"  # the Tokenizer's name
-    vocab_size: int = 2048  # tokens: 256 bytes, the special tokens, and one for each merge
+    kind: Literal["bpe", "chars", "bytes"] = "bpe"  # byte pairs, or a token for each character or byte
+    vocab_size: int = (
+        2048  # bpe: tokens, 256 bytes, the special ones, and one for each merge; chars, bytes: not used
+    )
     special_tokens: tuple[str, ...] = (DOCUMENT_END,)  # never split, never merged into
     impl: str = "reference"  # who learns it: reference, learner, a dotted package, or a path
     store: Path = Path("artifacts")  # where artifacts lie

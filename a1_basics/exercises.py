@@ -365,6 +365,7 @@ EXERCISES: tuple[Exercise, ...] = (
 )
 
 HOOKS: dict[str, tuple[str, ...]] = {
+    "build_tokenizer": ("tokenizer",),
     "build_model": ("rope", "scaled_dot_product_attention"),
     "train": ("adamw", "get_batch"),
 }

@@ -9,13 +9,13 @@ import numpy as np
 from a1_basics.configs import ENCODE, Encode
 from shared.doors.protocols import TokenizerLike
 from shared.doors.resolve import door, source_roots
-from shared.errors import ConfigError
+from shared.doors.tokenizers import open_tokenizer
 from shared.runs.parallel import available_cores, map_in_order
 from shared.runs.program import run_program
 from shared.runs.progress import progress
 from shared.runs.steps import already_made, recorded, step_key
 from shared.store.artifacts import Store
-from shared.store.kinds import DOCUMENT_END, ShardWriter, read_corpus, read_shards, read_tokenizer
+from shared.store.kinds import ShardWriter, read_corpus, read_shards, read_tokenizer
 
 INPUTS = {"corpus": "Corpus", "tokenizer": "Tokenizer"}
 OUTPUTS = {"shards": "Shards"}
@@ -34,16 +34,13 @@ def main(config: Encode) -> None:
     key = step_key("a1_basics.run.encode", config, inputs, source_roots("a1_basics", config.impl))
     if already_made(store, key, config.name):
         return
-    if DOCUMENT_END not in files.special_tokens:
-        raise ConfigError(f"{tokenizer} lacks the special token {DOCUMENT_END}, which closes each document")
-    encoder = door("a1_basics", config.impl).get_tokenizer(files.vocab, files.merges, files.special_tokens)
-    end_of_text_id = next(index for index, token in files.vocab.items() if token == DOCUMENT_END.encode())
-    encode_group = GroupEncoder(encoder, end_of_text_id)
+    encoder = open_tokenizer(door("a1_basics", config.impl), files)
+    encode_group = GroupEncoder(encoder, files.end_of_text_id)
     total_bytes = sum(corpus.num_bytes(split) for split in corpus.splits)
     num_workers = (config.num_workers or available_cores()) if total_bytes >= PARALLEL_FROM_BYTES else 1
     with (
         store.draft("Shards", config=recorded(config), parents=inputs, name=config.name, key=key) as draft,
-        ShardWriter(draft, len(files.vocab), end_of_text_id) as writer,
+        ShardWriter(draft, len(files.vocab), files.end_of_text_id) as writer,
         progress(total_bytes, f"encode {config.name}", "bytes") as bar,
     ):
         for split in corpus.splits:

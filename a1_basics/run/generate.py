@@ -8,11 +8,12 @@ import torch
 from a1_basics.configs import GENERATE, Generate
 from shared.device import pick_device
 from shared.doors.resolve import door, source_roots
+from shared.doors.tokenizers import open_tokenizer
 from shared.errors import ConfigError
 from shared.runs.program import run_program
 from shared.runs.steps import already_made, recorded, step_key
 from shared.store.artifacts import Store
-from shared.store.kinds import DOCUMENT_END, read_checkpoint, read_samples, read_tokenizer, write_samples
+from shared.store.kinds import read_checkpoint, read_samples, read_tokenizer, write_samples
 
 INPUTS = {"checkpoint": "Checkpoint"}
 OUTPUTS = {"samples": "Samples"}
@@ -56,8 +57,7 @@ def sampled(store: Store, config: Generate):
     parts = door("a1_basics", config.impl)
     checkpoint = store.open(config.checkpoint, "Checkpoint")
     files = read_tokenizer(store.open(checkpoint.parents["tokenizer"], "Tokenizer"))
-    tokenizer = parts.get_tokenizer(files.vocab, files.merges, files.special_tokens)
-    end_token = next(index for index, token in files.vocab.items() if token == DOCUMENT_END.encode())
+    tokenizer, end_token = open_tokenizer(parts, files), files.end_of_text_id
     model_config, weights = read_checkpoint(checkpoint)
     model = parts.build_model(model_config)
     model.load_state_dict(weights)

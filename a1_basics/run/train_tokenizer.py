@@ -1,7 +1,8 @@
-"""Learn a byte-pair tokenizer from the training split of a Corpus."""
+"""Learn a tokenizer from the training split of a Corpus: byte pairs, or a token for each character or byte."""
 
 import dataclasses
 import sys
+from pathlib import Path
 
 from a1_basics.configs import TRAIN_TOKENIZER, TrainTokenizer
 from shared.doors.resolve import door, source_roots
@@ -9,7 +10,7 @@ from shared.errors import ConfigError
 from shared.runs.program import run_program
 from shared.runs.steps import already_made, recorded, step_key
 from shared.store.artifacts import Store
-from shared.store.kinds import DOCUMENT_END, read_corpus, write_tokenizer
+from shared.store.kinds import DOCUMENT_END, TokenizerFiles, read_corpus, trained_tokenizer, write_tokenizer
 
 INPUTS = {"corpus": "Corpus"}
 OUTPUTS = {"tokenizer": "Tokenizer"}
@@ -36,19 +37,30 @@ def main(config: TrainTokenizer) -> None:
     with store.draft(
         "Tokenizer", config=recorded(config), parents={"corpus": source.digest}, name=config.name, key=key
     ) as draft:
-        vocab, merges = door("a1_basics", config.impl).run_train_bpe(
-            input_path=corpus.path("train"),
-            vocab_size=config.vocab_size,
-            special_tokens=list(config.special_tokens),
-        )
-        write_tokenizer(draft, vocab, merges, config.special_tokens)
-    longest = max(
-        (token for token in vocab.values() if token.decode("utf-8", "ignore") not in config.special_tokens),
-        key=len,
+        files = trained(config, corpus.path("train"))
+        write_tokenizer(draft, files)
+    special = {token.token_id for token in files.added_tokens}
+    longest = max((token for index, token in files.vocab.items() if index not in special), key=len)
+    print(
+        f"{draft.artifact}: {len(files.vocab):,} tokens, {len(files.merges):,} merges, longest token {longest!r}"
     )
-    print(f"{draft.artifact}: {len(vocab):,} tokens, {len(merges):,} merges, longest token {longest!r}")
-    if len(vocab) < config.vocab_size:
-        print(f"the corpus ran out of pairs to merge: {len(vocab):,} tokens instead of {config.vocab_size:,}")
+    if config.kind == "bpe" and len(files.vocab) < config.vocab_size:
+        print(
+            f"the corpus ran out of pairs to merge: {len(files.vocab):,} tokens instead of {config.vocab_size:,}"
+        )
+
+
+def trained(config: TrainTokenizer, path: Path) -> TokenizerFiles:
+    """The tokenizer that the text at `path` teaches."""
+    parts, special = door("a1_basics", config.impl), list(config.special_tokens)
+    if config.kind == "chars":
+        return trained_tokenizer(parts.run_train_chars(path, special), [], special, type="chars")
+    if config.kind == "bytes":
+        vocab = {byte: bytes([byte]) for byte in range(256)}
+        vocab |= {256 + index: token.encode() for index, token in enumerate(special)}
+        return trained_tokenizer(vocab, [], special, type="bytes")
+    vocab, merges = parts.run_train_bpe(input_path=path, vocab_size=config.vocab_size, special_tokens=special)
+    return trained_tokenizer(vocab, merges, special)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn, optim
 
+from shared.store.kinds.tokenizer import TokenizerFiles
+
 Attend = Callable[
     [
         int,
@@ -284,6 +286,16 @@ class BasicsDoor(Protocol):
         self, input_path: str | os.PathLike[str], vocab_size: int, special_tokens: list[str], **kwargs: Any
     ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]: ...
 
+    def run_train_chars(
+        self, input_path: str | os.PathLike[str], special_tokens: list[str]
+    ) -> dict[int, bytes]:
+        """A token for each character of a text file, in the order of their code points; special tokens last."""
+        ...
+
+    def get_char_tokenizer(self, vocab: dict[int, bytes], special_tokens: list[str]) -> TokenizerLike:
+        """A tokenizer with an id for each character; one that it has not seen is an error that names it."""
+        ...
+
     def bigram_model(self, tokens: np.ndarray, vocab_size: int) -> nn.Module:
         """The counted bigram model of these tokens: the line that a transformer must fall below."""
         ...
@@ -315,6 +327,10 @@ class BasicsDoor(Protocol):
         end_token: int | None = None,
     ) -> Iterator[int]:
         """New tokens after `prompt`, until `end_token` (which is yielded) or `max_new_tokens`."""
+        ...
+
+    def build_tokenizer(self, files: TokenizerFiles) -> TokenizerLike:
+        """The tokenizer of an artifact, of any type and split pattern that the store knows."""
         ...
 
     def build_model(self, config: ModelConfig) -> nn.Module:

@@ -13,10 +13,12 @@ from typing import Any
 from shared import accounting
 from shared.doors.protocols import ModelConfig
 from shared.doors.resolve import door
+from shared.doors.tokenizers import open_tokenizer
 from shared.errors import ArtifactError
 from shared.runs.runlog import VALIDATION_LOSS, series
 from shared.store.artifacts import Artifact, Store
 from shared.store.kinds import (
+    TokenizerFiles,
     read_corpus,
     read_eval_report,
     read_run_log,
@@ -33,7 +35,7 @@ class TokenizerFacts:
     """What a tokenizer learned."""
 
     vocab_size: int
-    num_merges: int
+    made_of: str  # "256 bytes, 1,791 merges"
     first_merges: list[tuple[bytes, bytes]]
     longest_tokens: list[bytes]
     special_tokens: list[str]
@@ -103,7 +105,8 @@ def read_base_run(
     job, records = read_run_log(logged)
     model = model_of(trained)
     tokenizer = store.open(trained.parents["tokenizer"], "Tokenizer")
-    corpus = store.open(tokenizer.parents["corpus"], "Corpus")
+    shards = store.open(trained.parents["shards"], "Shards")
+    corpus = store.open(shards.parents["corpus"], "Corpus")
     steps, rates = series(records, "tokens_per_second")
     return BaseRun(
         name=trained.name_hint or trained.digest[:12],
@@ -155,16 +158,22 @@ def tokenizer_facts(tokenizer: Artifact, corpus: Artifact, impl: str) -> Tokeniz
     text = next(iter(reader.documents(split)), "")
     if len(text) > SHOWN_TEXT_CHARS:
         text = text[:SHOWN_TEXT_CHARS].rsplit(" ", 1)[0]
-    parts = door("a1_basics", impl)
-    ids = parts.get_tokenizer(files.vocab, files.merges, files.special_tokens).encode(text)
+    ids = open_tokenizer(door("a1_basics", impl), files).encode(text)
     return TokenizerFacts(
         vocab_size=len(files.vocab),
-        num_merges=len(files.merges),
+        made_of=made_of(files),
         first_merges=list(itertools.islice(files.merges, NUM_MERGES)),
         longest_tokens=sorted(ordinary, key=lambda token: (-len(token), token))[:NUM_LONGEST],
         special_tokens=list(files.special_tokens),
         pieces=[files.vocab[index] for index in ids],
     )
+
+
+def made_of(files: TokenizerFiles) -> str:
+    """What a vocabulary consists of, special tokens aside."""
+    if files.type == "chars":
+        return f"{len(files.vocab) - len(files.added_tokens):,} characters"
+    return "256 bytes" if files.type == "bytes" else f"256 bytes, {len(files.merges):,} merges"
 
 
 def loss_points(run: BaseRun) -> tuple[tuple[list[int], list[float]], tuple[list[int], list[float]]]:

@@ -234,8 +234,8 @@ def tokenizer_section(facts: TokenizerFacts, evaluation: Mapping[str, float]) ->
     """How the text is cut, and what the vocabulary learned."""
     bytes_per_token = evaluation["bytes"] / evaluation["tokens"]
     note = (
-        f"{facts.vocab_size:,} tokens: 256 bytes, {facts.num_merges:,} merges and {len(facts.special_tokens)} "
-        f"special ({', '.join(facts.special_tokens) or 'none'}). On held-out text a token stands for "
+        f"{facts.vocab_size:,} tokens: {facts.made_of} and {len(facts.special_tokens)} special "
+        f" ({', '.join(facts.special_tokens) or 'none'}). On held-out text a token stands for "
         f"{bytes_per_token:.2f} bytes."
     )
     pieces = [
@@ -245,6 +245,9 @@ def tokenizer_section(facts: TokenizerFacts, evaluation: Mapping[str, float]) ->
     merges = [
         tag("li", visible(left), tag("small", " + "), visible(right)) for left, right in facts.first_merges
     ]
+    learned = (
+        tag("div", tag("h3", "First merges learned"), tag("ul", merges, class_="chips")) if merges else None
+    )
     longest = [tag("li", visible(token), tag("small", f" {len(token)}")) for token in facts.longest_tokens]
     return together(
         tag("h2", "How it reads"),
@@ -252,7 +255,7 @@ def tokenizer_section(facts: TokenizerFacts, evaluation: Mapping[str, float]) ->
         tag("p", pieces, class_="tokens") if pieces else None,
         tag(
             "div",
-            tag("div", tag("h3", "First merges learned"), tag("ul", merges, class_="chips")),
+            learned,
             tag("div", tag("h3", "Longest tokens, in bytes"), tag("ul", longest, class_="chips")),
             class_="columns",
         ),

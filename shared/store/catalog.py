@@ -22,7 +22,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "Corpus": Kind(1, ("corpus.json",), "python -m shared.corpora.make --name=NAME"),
     "Tokenizer": Kind(
-        1,
+        2,
         ("vocab.json", "merges.txt", "tokenizer_config.json"),
         "python -m a1_basics.run.train_tokenizer --name=NAME",
     ),

@@ -10,6 +10,7 @@ from shared.doors.protocols import ModelConfig
 from shared.store.artifacts import Store
 from shared.store.kinds import (
     ShardWriter,
+    trained_tokenizer,
     write_checkpoint,
     write_corpus,
     write_eval_report,
@@ -59,7 +60,8 @@ def run_store(
     with store.draft(
         "Tokenizer", config={"vocab_size": 260}, parents={"corpus": corpus.artifact.digest}, name=name
     ) as tokenizer:
-        write_tokenizer(tokenizer, vocab | {259: special[0].encode()}, merges, special)
+        files = trained_tokenizer(vocab | {259: special[0].encode()}, merges, special)
+        write_tokenizer(tokenizer, files)
     parents = {"tokenizer": tokenizer.artifact.digest, "corpus": corpus.artifact.digest}
     with (
         store.draft("Shards", config={}, parents=parents, name=name) as shards,

@@ -14,13 +14,20 @@ from shared.store.kinds.records import (
 )
 from shared.store.kinds.runs import read_runs, write_runs
 from shared.store.kinds.shards import Shards, ShardWriter, read_shards, require_same_tokenizer
-from shared.store.kinds.tokenizer import TokenizerFiles, read_tokenizer, write_tokenizer
+from shared.store.kinds.tokenizer import (
+    AddedToken,
+    TokenizerFiles,
+    read_tokenizer,
+    trained_tokenizer,
+    write_tokenizer,
+)
 
 if TYPE_CHECKING:
     from shared.store.kinds.checkpoint import read_checkpoint, write_checkpoint
 
 __all__ = [
     "DOCUMENT_END",
+    "AddedToken",
     "CorpusReader",
     "ShardWriter",
     "Shards",
@@ -35,6 +42,7 @@ __all__ = [
     "read_shards",
     "read_tokenizer",
     "require_same_tokenizer",
+    "trained_tokenizer",
     "write_checkpoint",
     "write_corpus",
     "write_eval_report",

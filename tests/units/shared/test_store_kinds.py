@@ -1,7 +1,10 @@
 """What goes into a kind comes out of it."""
 
+import json
 import math
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +20,7 @@ from shared.store import kinds
 from shared.store.artifacts import Artifact, Store
 from shared.store.kinds import corpus as corpus_kind
 from shared.store.kinds.records import is_measured
-from shared.store.kinds.tokenizer import byte_alphabet
+from shared.store.kinds.tokenizer import AddedToken, TokenizerFiles, byte_alphabet
 
 ROUND_TRIP = settings(
     deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -41,10 +44,10 @@ def save_corpus(store: Store, splits: dict, name: str | None = None) -> Artifact
     return draft.artifact
 
 
-def save_tokenizer(store: Store, pattern: str = "p") -> Artifact:
+def save_tokenizer(store: Store, pattern: str = "gpt2") -> Artifact:
     with store.draft("Tokenizer", config={}, parents={}) as draft:
         vocab = {index: bytes([index]) for index in range(256)} | {256: b"<|endoftext|>"}
-        kinds.write_tokenizer(draft, vocab, [], ["<|endoftext|>"], pattern)
+        kinds.write_tokenizer(draft, kinds.trained_tokenizer(vocab, [], ["<|endoftext|>"], pattern=pattern))
     return draft.artifact
 
 
@@ -140,25 +143,87 @@ tokens = st.binary(min_size=1, max_size=6)
 @given(
     vocab=st.lists(tokens, min_size=1, max_size=20),
     merges=st.lists(st.tuples(tokens, tokens), max_size=10),
-    specials=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5), max_size=3),
-    pattern=st.none() | st.text("\\p{L}'|+ \n", max_size=9),
+    added=st.lists(
+        st.builds(
+            AddedToken,
+            st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5),
+            st.just(0),
+            *[st.booleans()] * 5,
+        ),
+        max_size=3,
+    ),
+    type=st.sampled_from(["bpe", "chars", "bytes"]),
+    pattern=st.sampled_from(["gpt2", "llama3", "qwen2"]),
+    normalizer=st.sampled_from([None, "NFC"]),
+    ignore_merges=st.booleans(),
 )
-def test_tokenizer_round_trip(store, vocab, merges, specials, pattern):
-    everything = [*vocab, *(token.encode() for token in specials)]
+def test_tokenizer_round_trip(store, vocab, merges, added, **options):
+    numbered = [replace(token, token_id=len(vocab) + index) for index, token in enumerate(added)]
+    everything = [*vocab, *(token.content.encode() for token in numbered)]
+    files = TokenizerFiles(dict(enumerate(everything)), merges, tuple(numbered), **options)
     with store.draft("Tokenizer", config={}, parents={}) as draft:
-        kinds.write_tokenizer(draft, dict(enumerate(everything)), merges, specials, pattern)
-    read = kinds.read_tokenizer(store.open(draft.artifact.digest, "Tokenizer"))
-    assert [*read.vocab.items()] == [*enumerate(everything)]
-    assert (read.merges, read.special_tokens, read.pattern) == (merges, specials, pattern)
+        kinds.write_tokenizer(draft, files)
+    assert kinds.read_tokenizer(store.open(draft.artifact.digest, "Tokenizer")) == files
 
 
 def test_tokenizer_refuses_gaps_and_absent_specials(store):
     with store.draft("EvalReport", config={}, parents={}) as draft:
         (draft.path / "report.json").write_text("{}")
         with pytest.raises(DataError, match="1 is missing"):
-            kinds.write_tokenizer(draft, {0: b"a", 2: b"b"}, [], [])
+            kinds.write_tokenizer(draft, kinds.trained_tokenizer({0: b"a", 2: b"b"}, [], []))
         with pytest.raises(DataError, match="not in the vocabulary"):
-            kinds.write_tokenizer(draft, {0: b"a"}, [], ["<end>"])
+            kinds.trained_tokenizer({0: b"a"}, [], ["<end>"])
+        with pytest.raises(DataError, match=r"\['<end>'\] have ids outside"):
+            kinds.write_tokenizer(draft, TokenizerFiles({0: b"a"}, [], (AddedToken("<end>", 7),)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("type", "unigram"), ("pattern", "o200k"), ("normalizer", "NFKC"), ("pattern_regex", ".")],
+)
+def test_tokenizer_refuses_what_it_does_not_know(store, name, value):
+    source = save_tokenizer(store)
+    with store.draft("Tokenizer", config={}, parents={}) as draft:
+        for file in source.files:
+            shutil.copy(source.file(file), draft.path / file)
+        path = draft.path / "tokenizer_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(ArtifactError, match=re.escape(repr(value)).replace(r"\'", "'")):
+        kinds.read_tokenizer(draft.artifact)
+
+
+def test_special_tokens_stand_for_no_bytes_and_one_closes_documents():
+    vocab = {0: b"ab", 1: b"<s>", 2: b"<tool>", 3: b"<|endoftext|>"}
+    added = (AddedToken("<s>", 1), AddedToken("<tool>", 2, special=False), AddedToken("<|endoftext|>", 3))
+    files = TokenizerFiles(vocab, [], added)
+    assert files.token_bytes().tolist() == [2, 0, 6, 0]
+    assert files.end_of_text_id == 3
+    with pytest.raises(ArtifactError, match=r"lacks the token '<\|endoftext\|>'.*\['<s>'\]"):
+        replace(files, added_tokens=added[:1]).end_of_text_id  # noqa: B018 - the property raises
+
+
+PLAIN = kinds.trained_tokenizer(
+    {0: b"a", 1: b"b", 2: b"c", 3: b"ab", 4: b"abc", 5: b"<e>"}, [(b"a", b"b"), (b"ab", b"c")], ["<e>"]
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "bytes"},
+        {"pattern": "llama3"},
+        {"normalizer": "NFC"},
+        {"ignore_merges": True},
+        {"added_tokens": (AddedToken("<e>", 5, lstrip=True),)},
+        {"added_tokens": (AddedToken("<e>", 5), AddedToken("ab", 3, normalized=True))},
+        {"vocab": PLAIN.vocab | {6: b"<e>"}, "added_tokens": (AddedToken("<e>", 6),)},
+        {"merges": PLAIN.merges[::-1]},
+        {"merges": PLAIN.merges * 2},
+    ],
+)
+def test_what_vocabulary_and_merges_cannot_say_is_not_plain(change):
+    assert PLAIN.is_plain
+    assert not replace(PLAIN, **change).is_plain
 
 
 # --- Shards ---
@@ -235,7 +300,7 @@ def test_unknown_text_bytes_are_not_guessed(store):
 
 
 def test_shards_of_another_tokenizer_are_refused(store):
-    ours, theirs = save_tokenizer(store), save_tokenizer(store, "q")
+    ours, theirs = save_tokenizer(store), save_tokenizer(store, "qwen2")
     corpus = save_corpus(store, {"train": ["a"]})
     writes = [("train", [97, 256], 1)]
     same = save_shards(store, writes, parents={"tokenizer": ours.digest, "corpus": corpus.digest})

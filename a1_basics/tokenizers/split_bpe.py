@@ -1,0 +1,196 @@
+"""Byte-level BPE as published models use it: any of the known split patterns, added tokens, Unicode normalization.
+
+`bpe.py` and `bpe_fast.py` are GPT-2's tokenizer and nothing else. Others put four things around the same merges:
+
+1. Added tokens are found first, each by its own rules (`added_tokens.py`).
+2. The text between them is brought into Unicode's composed form where the tokenizer asks for it (Qwen: NFC), so that
+   `e` + accent and `é` have the same ids. Decoding then gives the composed form back.
+3. It is cut by another pattern (`shared.store.kinds.split_patterns`).
+4. A pre-token that is a token needs no merges (Llama 3), and merges may be in an order that no training makes:
+   vocabularies converted from a list of ranked tokens have several merges for one token. So merges are replayed one
+   at a time here, always the lowest rank and of those the leftmost; the sweeps of `bpe_fast` could differ.
+
+Every step is linear in the text, or n log n in one pre-token, on any input.
+"""
+
+import heapq
+import unicodedata
+from collections.abc import Iterable, Iterator
+from itertools import groupby, pairwise
+
+import regex
+
+from a1_basics.tokenizers.added_tokens import AddedTokens
+from a1_basics.tokenizers.bpe import unknown_byte
+from a1_basics.tokenizers.chars import decoded
+from shared.errors import ConfigError
+from shared.store.kinds.split_patterns import SPLIT_PATTERNS
+from shared.store.kinds.tokenizer import TokenizerFiles
+
+# Where text may be cut so that its parts have the pre-tokens of the whole, under every known pattern: before a space
+# or tab that follows something else, and between a letter and a sign. The signs are such that normalization never
+# joins one to what stands before it; the underscore is left out, for it belongs to words (`single_word`).
+_CLEAN_CUT = regex.compile(
+    r"(?<=\S)(?=[ \t])|(?<=\p{L})(?=[!-/:-@\[-\^`{-~\u3001\u3002\uff0c\uff0e\uff01\uff1f\uff1a\uff1b\uff09\u300d])"
+)
+_STREAM_BLOCK_CHARS = 1 << 14
+_CACHED_WORDS, _CACHED_WORD_CHARS = 1 << 17, 64
+_SHORT_WORD_BYTES = 64
+_NEVER = 1 << 62
+_GONE = -1
+_MANY_MARKS = regex.compile(r"\p{M}{32,}")
+
+
+def nfc(text: str) -> str:
+    """Unicode's composed form, in linear time.
+
+    The library sorts runs of combining marks by insertion, which is quadratic on a long run in bad order; such runs
+    are put in order first.
+    """
+    return unicodedata.normalize("NFC", _MANY_MARKS.sub(_ordered_marks, text))
+
+
+def _ordered_marks(match: "regex.Match[str]") -> str:
+    marks = "".join([unicodedata.normalize("NFD", mark) for mark in match.group()])
+    runs = groupby(marks, key=lambda mark: unicodedata.combining(mark) != 0)
+    return "".join(["".join(sorted(run, key=unicodedata.combining) if moves else run) for moves, run in runs])
+
+
+class Tokenizer:
+    """Text to ids and back, as `files` say.
+
+    Raises:
+        ConfigError: not a byte-pair encoding, or a merge that makes a token that is not in the vocabulary.
+    """
+
+    def __init__(self, files: TokenizerFiles) -> None:
+        if files.type != "bpe":
+            raise ConfigError(f"a tokenizer of type {files.type!r} has no merges; this one replays merges")
+        self.vocab = dict(files.vocab)
+        self._added = AddedTokens(files.added_tokens)
+        self._pretokens = regex.compile(SPLIT_PATTERNS[files.pattern]).findall
+        self._normalize = nfc if files.normalizer == "NFC" else None
+        ids = {token: index for index, token in sorted(self.vocab.items(), reverse=True)}
+        try:
+            self._ranks = {(ids[a], ids[b]): rank for rank, (a, b) in enumerate(files.merges)}
+            self._made = [ids[left + right] for left, right in files.merges]
+        except KeyError as error:
+            raise ConfigError(
+                f"a merge needs the token {error}, which is not in the vocabulary. Load vocabulary and merges "
+                "that belong together."
+            ) from error
+        self._byte_ids = [ids.get(bytes([byte])) for byte in range(256)]
+        added = {token.token_id for token in files.added_tokens} - set(self._made)
+        self._whole = {token: i for token, i in ids.items() if i not in added} if files.ignore_merges else {}
+        self._cache: dict[str, list[int]] = {}
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text.
+
+        Raises:
+            DataError: the vocabulary lacks a byte of the text.
+        """
+        ids: list[int] = []
+        for piece, token_id in self._added.split(text):
+            ids.extend(self._encode_plain(piece) if token_id is None else [token_id])
+        return ids
+
+    def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
+        """The ids of the joined strings, one after another, in memory that does not grow with the text.
+
+        Text is held back from the last clean cut on. Held text is looked at again only when it has doubled, which
+        keeps one endless word linear in time.
+        """
+        held, parts, size = "", [], 0
+        for chunk in iterable:
+            parts.append(chunk)
+            size += len(chunk)
+            if size < max(_STREAM_BLOCK_CHARS, len(held)):
+                continue
+            text = held + "".join(parts)
+            cut = self._last_cut(text)
+            yield from self.encode(text[:cut])
+            held, parts, size = text[cut:], [], 0
+        yield from self.encode(held + "".join(parts))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of some ids; bytes that are no whole UTF-8 character come out as U+FFFD.
+
+        Raises:
+            DataError: an id is not in the vocabulary.
+        """
+        return decoded(self.vocab, ids)
+
+    def _last_cut(self, text: str) -> int:
+        """The last place at which the text may be cut, whatever comes after it; 0 where there is none."""
+        end = self._added.may_begin(text) - 1
+        while end > 0:
+            start = max(0, end - _STREAM_BLOCK_CHARS)
+            for match in reversed([*_CLEAN_CUT.finditer(text, start, end + 1)]):
+                cut = match.start()
+                # A letter that normalization turns into letter and mark would join what follows it.
+                is_stable = self._normalize is None or unicodedata.is_normalized("NFC", text[cut - 1])
+                if 0 < cut <= end and is_stable and not self._added.touches(text, cut):
+                    return cut
+            end = start
+        return 0
+
+    def _encode_plain(self, text: str) -> list[int]:
+        """The ids of text between added tokens."""
+        cache, ids = self._cache, []
+        for word in self._pretokens(self._normalize(text) if self._normalize else text):
+            found = cache.get(word)
+            if found is None:
+                found = self._encode_word(word.encode("utf-8"))
+                if len(word) <= _CACHED_WORD_CHARS:
+                    if len(cache) >= _CACHED_WORDS:
+                        cache.clear()
+                    cache[word] = found
+            ids += found
+        return ids
+
+    def _encode_word(self, word: bytes) -> list[int]:
+        if word in self._whole:
+            return [self._whole[word]]
+        symbols = [index for byte in word if (index := self._byte_ids[byte]) is not None]
+        if len(symbols) < len(word):
+            missing = next(byte for byte in word if self._byte_ids[byte] is None)
+            raise unknown_byte(word, KeyError(bytes([missing])))
+        return self._merge_short(symbols) if len(symbols) <= _SHORT_WORD_BYTES else self._merge_long(symbols)
+
+    def _merge_short(self, symbols: list[int]) -> list[int]:
+        """Glue the lowest rank, of those the leftmost, until no pair is a merge: the law, quadratic in the length."""
+        rank_of = self._ranks.get
+        while len(symbols) > 1:
+            ranks = [rank_of(pair, _NEVER) for pair in pairwise(symbols)]
+            lowest = min(ranks)
+            if lowest == _NEVER:
+                break
+            at = ranks.index(lowest)
+            symbols[at : at + 2] = [self._made[lowest]]
+        return symbols
+
+    def _merge_long(self, symbols: list[int]) -> list[int]:
+        """The same, n log n: a heap of (rank, place), and entries whose pair is gone are skipped."""
+        rank_of, size = self._ranks.get, len(symbols)
+        following, preceding = [*range(1, size + 1)], [*range(-1, size - 1)]
+        pairs = enumerate(pairwise(symbols))
+        heap = [(rank, place) for place, pair in pairs if (rank := rank_of(pair)) is not None]
+        heapq.heapify(heap)
+        while heap:
+            rank, place = heapq.heappop(heap)
+            after = following[place]
+            if after >= size or rank_of((symbols[place], symbols[after])) != rank:
+                continue
+            symbols[place], symbols[after] = self._made[rank], _GONE
+            beyond = following[place] = following[after]
+            if beyond < size:
+                preceding[beyond] = place
+            for left, right in ((preceding[place], place), (place, beyond)):
+                if (
+                    left >= 0
+                    and right < size
+                    and (fresh := rank_of((symbols[left], symbols[right]))) is not None
+                ):
+                    heapq.heappush(heap, (fresh, left))
+        return [symbol for symbol in symbols if symbol != _GONE]
