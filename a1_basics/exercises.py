@@ -1,11 +1,15 @@
 """The problems of stage 1, in the order of HANDOUT.md: the one source of their metadata.
 
-Only metadata. Hints climb from a nudge to nearly the solution; the last rung names the traps.
+Only metadata. Hints climb from a nudge to nearly the solution; the last rung names the traps. Questions answered
+by a number or a text stand in `numeric` and `written`, and here in their place.
 """
 
+from a1_basics import numeric, written
 from shared.doors.exercise import Exercise
 
 EXERCISES: tuple[Exercise, ...] = (
+    written.UNICODE1,
+    written.UNICODE2,
     Exercise(
         id="train_bpe",
         title="Training byte-pair encoding",
@@ -46,6 +50,8 @@ EXERCISES: tuple[Exercise, ...] = (
         ),
         time_limit_seconds=180.0,
     ),
+    written.TRAIN_BPE_TINYSTORIES,
+    written.TRAIN_BPE_EXPTS_OWT,
     Exercise(
         id="tokenizer",
         title="Encoding and decoding",
@@ -88,6 +94,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "tiktoken.get_encoding",
         ),
     ),
+    written.TOKENIZER_EXPERIMENTS_READ,
     Exercise(
         id="linear",
         title="The linear layer",
@@ -288,6 +295,8 @@ EXERCISES: tuple[Exercise, ...] = (
             "torch.nn.attention.flex_attention.flex_attention",
         ),
     ),
+    numeric.TRANSFORMER_ACCOUNTING,
+    written.LEARNING_RATE_TUNING,
     Exercise(
         id="adamw",
         title="AdamW",
@@ -333,6 +342,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "torch._fused_adam_",
         ),
     ),
+    numeric.ADAMW_ACCOUNTING,
     Exercise(
         id="get_batch",
         title="Batches from one long row of tokens",
@@ -362,6 +372,16 @@ EXERCISES: tuple[Exercise, ...] = (
             "never fall back to the CPU when the device asked for is not there.",
         ),
     ),
+    written.EXPERIMENT_LOG,
+    written.LEARNING_RATE,
+    written.BATCH_SIZE_EXPERIMENT,
+    written.GENERATE,
+    written.LAYER_NORM_ABLATION,
+    written.PRE_NORM_ABLATION,
+    written.NO_POS_EMB,
+    written.SWIGLU_ABLATION,
+    written.MAIN_EXPERIMENT,
+    written.LEADERBOARD,
 )
 
 HOOKS: dict[str, tuple[str, ...]] = {

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from shared.doors.protocols import ModelConfig
 
 BYTES_PER_FLOAT32 = 4
+SECONDS_PER_DAY = 86_400
+ADAMW_FLOPS_PER_PARAMETER = 16
+"""Two running means 3 + 4, two corrections 2, decay 2, update 5 (root, sum, quotient, product, difference)."""
 
 
 @dataclass(frozen=True)
@@ -112,3 +115,46 @@ def activation_bytes(config: ModelConfig, batch_size: int, seq: int, bytes_per_e
     """
     per_token = config.num_layers * (10 * config.d_model + 4 * config.d_ff) + 3 * config.vocab_size
     return batch_size * seq * per_token * bytes_per_element
+
+
+def adamw_step_flops(config: ModelConfig) -> int:
+    """FLOPs of one AdamW update, roots and quotients counted as one each.
+
+    Source: [adamw-2019] algorithm 2, with `lr * weight_decay` and the two corrections as known numbers.
+    """
+    return ADAMW_FLOPS_PER_PARAMETER * parameters(config).total
+
+
+def plain_activation_bytes(config: ModelConfig, batch_size: int, seq: int, bytes_per_element: int = 4) -> int:
+    """Bytes kept for the backward pass by the plain model, which writes the score matrices out.
+
+    Per layer and token: the outputs of two norms, queries, keys, values, attention's result, its output projection and
+    the feed-forward's output (8 d_model); scores and their softmax (2 heads seq); gate, up-projection, activation and
+    product (4 d_ff). Then the last norm, the logits and their log-probabilities.
+
+    >>> xl = ModelConfig(50257, context_length=1024, d_model=1600, num_layers=48, num_heads=25, d_ff=6400)
+    >>> round(plain_activation_bytes(xl, batch_size=1, seq=1024) / 1e9, 2)
+    18.03
+    """
+    per_layer = 8 * config.d_model + 2 * config.num_heads * seq + 4 * config.d_ff
+    per_token = config.num_layers * per_layer + config.d_model + 2 * config.vocab_size
+    return batch_size * seq * per_token * bytes_per_element
+
+
+def largest_batch(config: ModelConfig, seq: int, memory_bytes: float) -> int:
+    """Sequences of the plain model that fit beside weights, gradients and AdamW's moments; 0 when none does."""
+    left = memory_bytes - training_bytes(config)
+    return max(0, int(left // plain_activation_bytes(config, 1, seq)))
+
+
+def training_seconds(
+    config: ModelConfig,
+    steps: int,
+    batch_size: int,
+    seq: int,
+    peak_flops_per_second: float,
+    mfu_fraction: float,
+) -> float:
+    """Time for a number of steps at a fraction of a device's peak; the optimizer's own work is left out."""
+    flops = steps * batch_size * seq * training_flops_per_token(config, seq)
+    return flops / (peak_flops_per_second * mfu_fraction)

@@ -34,7 +34,7 @@ TOP_FILES = (
     ".gitignore",
     ".python-version",
 )
-FRONT = ("HANDOUT.md", "exercises.py", "configs.py", "__init__.py")
+FRONT = ("HANDOUT.md", "exercises.py", "numeric.py", "written.py", "configs.py", "__init__.py")
 """A stage's files that are handed out as they are; its programs are, when they import no more than these."""
 
 README = """# Build a language model from scratch

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from shared.doors import grades as ledger
+from shared.doors.paper import ANSWERS
 from shared.errors import ConfigError, WorkspaceError
-from tests.harness.outcomes import Outcome, StageGrade
+from tests.harness.outcomes import Outcome, ProblemGrade, StageGrade
 from tests.harness.workspace import Workspace
 
 
@@ -75,19 +76,23 @@ def remember(workspace: Workspace, grade: StageGrade) -> tuple[StageGrade, list[
     borrowed = ledger.borrowed_problems(learner, grade.stage)
     digests = {k.removeprefix("learner/"): v for k, v in grade.sources.items()}
     rows = {}
+
+    def what_decides(problem: ProblemGrade) -> dict[str, str]:
+        return digests if problem.kind == "code" else {ANSWERS: problem.answers}
+
     for problem in grade.problems:
         rows[problem.id] = {
             "outcome": str(problem.outcome),
             "points": problem.points,
             "earned": problem.earned,
             "door": list(problem.door),
-            "sources": digests,
+            "sources": what_decides(problem),
             "graded_at": grade.graded_at,
         }
         if problem.outcome is Outcome.PASSED and problem.id in borrowed:
             ledger.give_back(learner, grade.stage, problem.id)
             said.append(f"{problem.id} is yours now: it is borrowed no longer")
-        is_new = before.get(problem.id, {}).get("sources") != digests
+        is_new = before.get(problem.id, {}).get("sources") != what_decides(problem)
         unlocked = ledger.hints_seen(learner, grade.stage).get(problem.id, 0)
         if problem.outcome is Outcome.FAILED and is_new and unlocked + 1 < problem.hints:
             ledger.save_hints_seen(learner, grade.stage, problem.id, unlocked + 1)

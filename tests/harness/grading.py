@@ -18,6 +18,7 @@ from shared.doors import grades as ledger
 from shared.doors.exercise import Exercise
 from shared.doors.load import Source, locate
 from shared.doors.stubs import is_stub
+from tests.harness.answers import Paper
 from tests.harness.judge import Expected, blank, judge
 from tests.harness.outcomes import Outcome, ProblemGrade, StageGrade
 from tests.harness.records import read_records
@@ -166,7 +167,7 @@ class Grader:
             return grade
 
         verdicts = {e.id: known.verdict(e) for e in chosen}
-        if None in verdicts.values():
+        if None in verdicts.values():  # some code to run
             for worker in self._all:  # all of them warm up while the first one lists the tests
                 worker.start()
         ordered = sorted(chosen, key=order)
@@ -187,6 +188,7 @@ class Known:
 
     def __init__(self, workspace: Workspace, stage: str, source: Source, files: list[Path]) -> None:
         self.stage, self.source, self.impl = stage, source, source.impl
+        self.paper = Paper(workspace, stage, source)
         self.is_learner = source.kind == "learner"
         self.borrowed = ledger.borrowed_problems(workspace.learner, stage) if self.is_learner else set()
         self.unlocked = ledger.hints_seen(workspace.learner, stage) if self.is_learner else {}
@@ -202,12 +204,8 @@ class Known:
 
     def verdict(self, exercise: Exercise) -> ProblemGrade | None:
         """The outcome when it is known already, else None."""
-        if exercise.kind == "written":
-            return blank(exercise, Outcome.NOT_CHECKED, "a written answer: a person reads it")
-        if exercise.kind == "numeric":
-            return blank(
-                exercise, Outcome.NOT_CHECKED, "numeric answers are checked from the stage's answers file"
-            )
+        if exercise.kind != "code":
+            return self.paper.verdict(exercise)
         if self.copies:
             return blank(
                 exercise,

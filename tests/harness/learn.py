@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from shared.doors.paper import ANSWERS, WRITEUP, write_answers, write_writeup
 from shared.doors.scaffold import write_learner_folder, write_stubs
 from shared.errors import ConfigError
 from tests.harness import commands
@@ -18,6 +19,13 @@ def main(argv: list[str] | None = None) -> int:
     added = write_stubs(stage, workspace.learner, workspace.root)
     for path in write_learner_folder(workspace.learner):
         console.print(f"wrote learner/{path.name}")
+    folder = workspace.learner / stage
+    numbers = write_answers(folder / ANSWERS, stage, exercises)
+    if numbers:
+        console.print(f"wrote {len(numbers)} questions to [bold]learner/{stage}/{ANSWERS}[/]")
+    texts = write_writeup(folder / WRITEUP, stage, exercises)
+    if texts:
+        console.print(f"wrote {len(texts)} sections to [bold]learner/{stage}/{WRITEUP}[/]")
     if added:
         console.print(f"wrote {len(added)} stubs to [bold]learner/{stage}/adapters.py[/]: {', '.join(added)}")
     else:

@@ -4,12 +4,14 @@
 
 Each mutant (`tests/mutants/<stage>/<problem>/<name>.py`) replaces some door functions of the reference by wrong ones
 and names, in `REJECTED_BY`, the test that must reject it ("forbidden" when it is the trap that must). Besides: the
-reference passes every problem, the alternatives pass what they solve, and bare stubs are all not started. Results are
-kept under build/ by the digests of everything that decides them, so a second run does only what changed.
+reference passes every problem, the alternatives pass what they solve, and bare stubs are all not started. For numbers
+the same holds of `.toml` files: wrong answers over the reference's, each naming the question that must reject it.
+Results are kept under build/ by the digests of everything that decides them, so a second run does only what changed.
 """
 
 import ast
 import json
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -20,9 +22,11 @@ from typing import Any
 from rich.console import Console
 
 from shared.doors.exercise import Exercise
+from shared.doors.paper import ANSWERS, Answers
 from shared.doors.scaffold import write_stubs
 from shared.errors import ContractError
 from tests.harness import commands
+from tests.harness.answers import judge_answers, load_keys
 from tests.harness.files import write_text
 from tests.harness.grading import Grader
 from tests.harness.outcomes import Outcome, ProblemGrade
@@ -41,6 +45,11 @@ class Trial:
     rejected_by: str = ""
     about: str = ""
 
+    @property
+    def is_numbers(self) -> bool:
+        """Whether answers are tried rather than code."""
+        return self.file is not None and self.file.suffix == ".toml"
+
     def complaint(self, row: dict[str, Any]) -> str:
         """Why a result is not what it must be; empty when it is."""
         if self.kind != "mutant":
@@ -58,7 +67,14 @@ class Trial:
 
 
 def constants(path: Path) -> dict[str, Any]:
-    """The module's docstring and its literal top-level constants, without running it."""
+    """The module's docstring and its literal top-level constants, without running it; of answers likewise."""
+    if path.suffix == ".toml":
+        text = path.read_text(encoding="utf-8")
+        top = {key.upper(): tuple(v) if isinstance(v, list) else v for key, v in tomllib.loads(text).items()}
+        return {
+            "__doc__": text.partition("\n")[0].removeprefix("#").strip() if text[:1] == "#" else "",
+            **top,
+        }
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found: dict[str, Any] = {"__doc__": ast.get_docstring(tree) or ""}
     for node in tree.body:
@@ -72,13 +88,14 @@ def constants(path: Path) -> dict[str, Any]:
 
 def trials(workspace: Workspace, stage: str, exercises: tuple[Exercise, ...]) -> Iterator[Trial]:
     """Everything to try. Raises: ContractError: a mutant or an alternative that does not say what it must."""
-    chosen = {e.id for e in exercises if e.kind == "code"}
+    chosen = {e.id for e in exercises if e.kind == "code" or has_own_answers(e)}
     everyone = {e.id for e in workspace.exercises(stage)}
     for exercise in exercises:
         if exercise.id in chosen:
-            yield Trial("reference", exercise.id, "reference")
+            answers = workspace.root / stage / ANSWERS if exercise.kind != "code" else None
+            yield Trial("reference", exercise.id, "reference", answers)
     folder = workspace.root / "tests" / "mutants" / stage
-    for path in sorted(folder.glob("*/*.py")):
+    for path in sorted([*folder.glob("*/*.py"), *folder.glob("*/*.toml")]):
         problem = path.parent.name
         if problem not in everyone:
             raise ContractError(f"{path}: {stage} has no problem {problem!r}")
@@ -91,7 +108,8 @@ def trials(workspace: Workspace, stage: str, exercises: tuple[Exercise, ...]) ->
             )
         about = said["__doc__"].partition("\n")[0]
         yield Trial("mutant", problem, path.stem, path, said["REJECTED_BY"], about)
-    for path in sorted((workspace.root / "tests" / "alternatives" / stage).glob("*.py")):
+    others = workspace.root / "tests" / "alternatives" / stage
+    for path in sorted([*others.glob("*.py"), *others.glob("*.toml")]):
         solves = constants(path).get("SOLVES")
         if not isinstance(solves, tuple) or not set(solves) <= everyone:
             raise ContractError(
@@ -100,6 +118,21 @@ def trials(workspace: Workspace, stage: str, exercises: tuple[Exercise, ...]) ->
         for problem in solves:
             if problem in chosen:
                 yield Trial("alternative", problem, path.stem, path)
+
+
+def has_own_answers(exercise: Exercise) -> bool:
+    """Whether a problem's numbers can be answered without a learner's artifacts."""
+    return bool(exercise.questions) and all(question.form != "name" for question in exercise.questions)
+
+
+def judged(workspace: Workspace, stage: str, exercise: Exercise, trial: Trial) -> ProblemGrade:
+    """The verdict on the reference's answers with those of a trial in their place."""
+    tables = tomllib.loads((workspace.root / stage / ANSWERS).read_text(encoding="utf-8"))
+    tried = tomllib.loads(trial.file.read_text(encoding="utf-8")) if trial.file else {}
+    table = {**tables[exercise.id], **tried.get(exercise.id, {})}
+    keys = load_keys(workspace.key_file(stage, exercise.id))
+    answers = Answers({exercise.id: table}, digest="-")
+    return judge_answers(exercise, answers, lambda: keys.CHECKS, workspace.root / "artifacts", stage)
 
 
 class Memory:
@@ -131,8 +164,9 @@ class Memory:
 
 
 def as_row(grade: ProblemGrade) -> dict[str, Any]:
-    """What of a verdict is kept: failed tests by function name, parameters cut off."""
-    failed = [t.id.rpartition("::")[2].partition("[")[0] for t in grade.tests if t.outcome == "failed"]
+    """What of a verdict is kept: failed tests by function name, parameters cut off; questions that are not right."""
+    bad = ("failed",) if grade.kind == "code" else ("failed", "missing")
+    failed = [t.id.rpartition("::")[2].partition("[")[0] for t in grade.tests if t.outcome in bad]
     return {
         "outcome": str(grade.outcome),
         "message": grade.message,
@@ -158,13 +192,15 @@ def main(argv: list[str] | None = None) -> int:
         memory.rows = {}
     # An error is no verdict (the tests changed during the run, a process broke off), so it is tried again.
     done_before = {key for key, row in memory.rows.items() if row["outcome"] != Outcome.ERROR}
-    todo = [trial for trial in listed if memory.key(trial) not in done_before]
+    todo = [trial for trial in listed if trial.is_numbers or memory.key(trial) not in done_before]
     console.print(f"[bold]{stage}[/]: {len(listed)} trials, {len(todo)} to run")
     complaints: list[str] = []
     with Grader(workspace, **({"jobs": chosen.jobs} if chosen.jobs else {})) as grader:
         by_id = {e.id: e for e in exercises}
 
         def run(trial: Trial) -> ProblemGrade:
+            if trial.is_numbers:
+                return judged(workspace, stage, by_id[trial.problem], trial)
             return grader.run_problem(
                 stage, by_id[trial.problem], "reference", guarded=False, overlay=trial.file
             )

@@ -63,10 +63,17 @@ class ProblemGrade:
     seconds: float = 0.0
     door: tuple[str, ...] = ()
     review: tuple[str, ...] = ()  # places that a teacher may want to look at; no part of the verdict
+    answers: str = ""  # SHA-256 of the answers file that the numbers were read from
+    deliverable: str = ""  # of a written problem: what is asked, what full points need, and what was written
+    rubric: tuple[str, ...] = ()
+    text: str = ""
+    read_points: float | None = None  # what a person gave for it
 
     @property
     def earned(self) -> float:
-        """The points: all of them or none."""
+        """The points: all of them or none; for a written answer, those that its reader gave."""
+        if self.outcome is Outcome.NOT_CHECKED and self.read_points is not None:
+            return self.read_points
         return self.points if self.outcome is Outcome.PASSED else 0.0
 
 

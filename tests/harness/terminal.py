@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.doors.exercise import Exercise
+from shared.doors.paper import ANSWERS, WRITEUP
 from tests.harness.outcomes import BAD, Lesson, Outcome, ProblemGrade, StageGrade
 
 STYLE = {
@@ -143,8 +144,12 @@ def next_steps(grade: StageGrade, exercises: tuple[Exercise, ...]) -> list[str]:
     for exercise in exercises:
         ready = all(outcomes.get(wanted) in there for wanted in exercise.prerequisites)
         if outcomes.get(exercise.id) is Outcome.NOT_STARTED and ready:
+            if exercise.kind != "code":
+                name = ANSWERS if exercise.kind == "numeric" else WRITEUP
+                return [f"answer {exercise.id} in learner/{grade.stage}/{name}"]
             place = f"learner/{grade.stage}/adapters.py"
             return [f"write {', '.join(exercise.door)} in {place}, then: make grade PROBLEM={exercise.id}"]
-    if all(outcome is Outcome.PASSED for outcome in outcomes.values()) and len(outcomes) == len(exercises):
+    done = (Outcome.PASSED, Outcome.NOT_CHECKED)
+    if all(outcome in done for outcome in outcomes.values()) and len(outcomes) == len(exercises):
         return [f"{grade.stage} is complete: run the rest of the workspace on your code with IMPL=learner"]
     return []

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from shared.doors.exercise import Exercise
 from shared.doors.load import locate
+from shared.doors.paper import ANSWERS, WRITEUP
 from tests.harness import commands
 from tests.harness.grading import Grader, own_files
 from tests.harness.outcomes import Outcome, ProblemGrade
@@ -40,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     rounds, seen, before, status = 0, None, None, 0
     with Grader(workspace) as grader:
         while True:
-            state = _state([*own_files(source), workspace.root / chosen.stage / "exercises.py"])
+            paper = [source.file.with_name(name) for name in (ANSWERS, WRITEUP)]
+            exercises = workspace.root / chosen.stage / "exercises.py"
+            state = _state([*own_files(source), *paper, exercises])
             if state == seen:
                 time.sleep(LOOK_EVERY_SECONDS)
                 continue

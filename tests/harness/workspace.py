@@ -46,6 +46,10 @@ class Workspace:
         """The graded tests of a problem."""
         return self.root / "tests" / stage / f"test_{problem}.py"
 
+    def key_file(self, stage: str, problem: str) -> Path:
+        """What checks the numbers of a problem."""
+        return self.root / "tests" / stage / f"key_{problem}.py"
+
 
 def digest(paths: Iterable[Path], base: Path) -> str:
     """SHA-256 over the names and contents of files, in sorted order."""

@@ -81,7 +81,7 @@ def test_release_holds_no_solution_and_a_learner_can_walk_in_it(checkout, tmp_pa
     fresh = command(out, "grade")
     assert fresh.returncode == 0
     assert "0 of 6 points" in fresh.stdout
-    assert fresh.stdout.count("not started") == 3  # two problems, and their sum
+    assert fresh.stdout.count("not started") == 4  # two problems, an essay, and their sum
 
     lend = command(out, "borrow", "--problem", "greet")
     assert lend.returncode == 2

@@ -59,3 +59,27 @@ def test_tied_tables_are_counted_once():
     tied = ModelConfig(50257, 1024, 768, 12, 12, 3072, tied_embeddings=True)
     assert accounting.parameters(GPT2["small"]).total - accounting.parameters(tied).total == 50257 * 768
     assert accounting.training_bytes(tied) == 16 * accounting.parameters(tied).total
+
+
+def test_training_of_gpt2_xl_on_paper():
+    """Worked out by hand: weights 8.51 GB, the public handout's 6,584 days, and what fits into 80 GB."""
+    xl = GPT2["xl"]
+    assert round(accounting.training_bytes(xl) / 4e9, 2) == 8.51
+    assert round(accounting.plain_activation_bytes(xl, 1, 1024) / 1e9, 2) == 18.03
+    assert accounting.plain_activation_bytes(xl, 3, 1024) == 3 * accounting.plain_activation_bytes(
+        xl, 1, 1024
+    )
+    assert accounting.largest_batch(xl, 1024, 80e9) == 2
+    assert accounting.largest_batch(xl, 1024, 30e9) == 0
+    assert accounting.adamw_step_flops(xl) == 16 * 2_127_057_600
+    seconds = accounting.training_seconds(xl, 400_000, 1024, 1024, 19.5e12, 0.5)
+    assert round(seconds / accounting.SECONDS_PER_DAY) == 6584
+
+
+def test_plain_model_keeps_more_than_a_fused_one_by_its_score_matrices():
+    config = GPT2["small"]
+    longer = [accounting.plain_activation_bytes(config, 1, seq) / seq for seq in (512, 1024, 2048)]
+    assert longer[2] - longer[1] == pytest.approx(
+        2 * (longer[1] - longer[0])
+    )  # per token: linear in the context
+    assert longer[1] - longer[0] == 4 * 2 * config.num_layers * config.num_heads * 512
