@@ -20,11 +20,30 @@ class TrainTokenizer:
     corpus: str = "toy"  # name or digest of a Corpus
     name: str = "toy"  # the Tokenizer's name
     kind: Literal["bpe", "chars", "bytes"] = "bpe"  # byte pairs, or a token for each character or byte
-    vocab_size: int = (
-        2048  # bpe: tokens, 256 bytes, the special ones, and one for each merge; chars, bytes: not used
-    )
+    vocab_size: int = 2048  # bpe alone: 256 bytes, the special tokens, and one for each merge
     special_tokens: tuple[str, ...] = (DOCUMENT_END,)  # never split, never merged into
     impl: str = "reference"  # who learns it: reference, learner, a dotted package, or a path
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+@dataclass(frozen=True)
+class ImportTokenizer:
+    """Take over a published tokenizer: GPT-2, Llama 3, Qwen2 or Qwen3."""
+
+    path: Path = Path(
+        "tokenizer.json"
+    )  # the file, or a folder with it or with GPT-2's vocab.json and merges.txt
+    name: str = "imported"  # the Tokenizer's name
+    end_of_text: str = ""  # the added token that closes a document; empty: <|endoftext|> or <|end_of_text|>
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+@dataclass(frozen=True)
+class ExportTokenizer:
+    """Write a tokenizer for other programs."""
+
+    tokenizer: str = "toy"  # name or digest of a Tokenizer
+    out: Path = Path("exported")  # folder for tokenizer.json and tokenizer_config.json
     store: Path = Path("artifacts")  # where artifacts lie
 
 
@@ -163,6 +182,8 @@ TRAIN_TOKENIZER = {
     "tiny": TrainTokenizer(vocab_size=512),
     "one_gpu": TrainTokenizer(corpus="tinystories", name="tinystories", vocab_size=10_000),
 }
+IMPORT_TOKENIZER = {"default": ImportTokenizer()}
+EXPORT_TOKENIZER = {"default": ExportTokenizer()}
 ENCODE = {
     "toy": Encode(),
     "one_gpu": Encode(corpus="tinystories", tokenizer="tinystories", name="tinystories"),

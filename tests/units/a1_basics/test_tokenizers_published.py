@@ -1,0 +1,350 @@
+"""Published tokenizers: read from a `tokenizer.json`, they give the ids that Hugging Face `tokenizers` gives.
+
+The real files of Llama 3 and Qwen cannot lie in a repository. These have their structure (split pattern, normalizer,
+added tokens, order of merges) over a small vocabulary, and `tokenizers` itself reads them as the judge.
+"""
+
+import itertools
+import json
+import os
+import random
+import time
+import unicodedata
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from a1_basics.tokenizers import bpe, split_bpe
+from a1_basics.tokenizers.added_tokens import AddedTokens
+from a1_basics.tokenizers.files import read_merges, read_vocab
+from a1_basics.tokenizers.pretokenize import pretokens
+from shared.errors import ConfigError, DataError
+from shared.interchange.tokenizer_json import from_tokenizer_json, read_gpt2_files, to_tokenizer_json
+from shared.store.kinds.split_patterns import SPLIT_PATTERNS, pattern_name
+from shared.store.kinds.tokenizer import AddedToken, TokenizerFiles, trained_tokenizer
+from tests.oracles import bpe as oracle
+
+END = "<|endoftext|>"
+TEXT = (
+    "It's 2024: the quick brown fox, the lazy dog! def f(x):\n\treturn x + 100000  # why?\r\n\r\n  'S and 'tis "
+    "we'LL they're café cafe\u0301 Ångstrom A\u030angstrom 한국어는 아름답다 각 \u1100\u1161\u11a8 日本語、中文。 "
+    "😀👍🏽 naïve  \t\t x\u3000y ^^^^ aaaaaaaa abababab 1234567890 3.14 <|im_start|>user\nhi<|im_end|>\n<tool_call>\n"
+)
+PIECES = [
+    *[
+        "a",
+        "b",
+        "ab",
+        "the",
+        " the",
+        "'s",
+        "'S",
+        "'\u017f",
+        "'ll",
+        "1",
+        "234",
+        " 5",
+        "!",
+        "^^",
+        "...",
+        "_",
+        "-",
+    ],
+    *[" ", "  ", "\t", "\n", "\r\n", "\n\n", "\u3000", "\xa0", "\x1c", "\x85", "\x00", "\u200d", "\ufeff"],
+    *[
+        "é",
+        "e\u0301",
+        "\u0301",
+        "\u0327",
+        "Å",
+        "\u212b",
+        "\u0958",
+        "\u0f43",
+        "각",
+        "\u1100",
+        "\u1161",
+        "\u11a8",
+    ],
+    *["한국어", "日本", "、", "。", "😀", "👍🏽", "🇰🇷", "ſ", "İ", "²", "Ⅷ", "٣", "\u0338", ">", "="],
+    *[END, "<|end", "<|im_end|>", "<|im_start|>", "<tool_call>", "[MASK]", " [MASK] ", "word", "wordy"],
+]
+# Libraries carry Unicode tables of different years; characters that the oldest does not know are left out.
+known = st.characters(exclude_categories=["Cs", "Cn"])
+texts = st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text(known, max_size=40)
+
+
+def added(content, token_id, **switches):
+    return AddedToken(content, token_id, **switches)
+
+
+def small(pattern: str, *, num_merges: int = 150, contents=(END,), **options) -> TokenizerFiles:
+    """A vocabulary learned from TEXT, cut by a pattern; added tokens last, as Llama 3 and Qwen have them."""
+    words = split_bpe.regex.findall(SPLIT_PATTERNS[pattern], TEXT)
+    counted = {oracle.as_bytes(word): words.count(word) for word in words}
+    merges: list[tuple[bytes, bytes]] = []
+    while len(merges) < num_merges and (pairs := oracle.count_pairs(counted)):
+        _, best = max((count, pair) for pair, count in pairs.items())
+        merges.append(best)
+        counted = {oracle.glue(word, *best): count for word, count in counted.items()}
+    made = dict.fromkeys(left + right for left, right in merges)
+    switched = [token if isinstance(token, dict) else {"content": token} for token in contents]
+    names = [token["content"].encode() for token in switched]
+    ids = {
+        token: i
+        for i, token in enumerate(dict.fromkeys([*(bytes([byte]) for byte in range(256)), *made, *names]))
+    }
+    vocab = {i: token for token, i in ids.items()}
+    # An added token that the vocabulary has already keeps its id.
+    specials = tuple(AddedToken(token_id=ids[token["content"].encode()], **token) for token in switched)
+    return TokenizerFiles(vocab, merges, specials, "bpe", pattern, **options)
+
+
+def mixed_up(files: TokenizerFiles, seed: int) -> TokenizerFiles:
+    """The merges in an order that no training makes, with every other way to make each token, as converters list."""
+    tokens = set(files.vocab.values())
+    merges = [(t[:i], t[i:]) for t in sorted(tokens) for i in range(1, len(t)) if {t[:i], t[i:]} <= tokens]
+    random.Random(seed).shuffle(merges)
+    return TokenizerFiles(files.vocab, merges, files.added_tokens, "bpe", files.pattern)
+
+
+QWEN = (END, "<|im_start|>", "<|im_end|>", {"content": "<tool_call>", "special": False})
+ODD = (
+    END,
+    {"content": "[MASK]", "lstrip": True},
+    {"content": "<tool_call>", "rstrip": True, "special": False},
+    {"content": "word", "single_word": True, "special": False, "normalized": True},
+    {"content": "the", "lstrip": True, "rstrip": True, "normalized": True, "special": False},
+    {"content": "ab", "single_word": True, "rstrip": True, "special": False},
+)
+KINDS = {
+    "gpt2": small("gpt2"),
+    "llama3": small("llama3", contents=("<|begin_of_text|>", "<|end_of_text|>", END), ignore_merges=True),
+    "qwen2": small("qwen2", contents=QWEN, normalizer="NFC"),
+    "odd added tokens": small("gpt2", contents=ODD),
+    "merges of a converter": mixed_up(small("llama3", num_merges=80), 0),
+    "merges in disorder": mixed_up(small("gpt2", num_merges=80), 1),
+}
+OURS = {name: split_bpe.Tokenizer(files) for name, files in KINDS.items()}
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    tokenizers = pytest.importorskip("tokenizers", reason="not checked: the hf extra is not installed")
+    return {
+        name: tokenizers.Tokenizer.from_str(json.dumps(to_tokenizer_json(files)))
+        for name, files in KINDS.items()
+    }
+
+
+def agree(name, judge, text):
+    ids = OURS[name].encode(text)
+    assert ids == judge.encode(text, add_special_tokens=False).ids, (name, text)
+    assert OURS[name].decode(ids) == judge.decode(ids, skip_special_tokens=False), (name, text)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_ids_are_those_of_hugging_face(name, theirs):
+    @settings(deadline=None, max_examples=300)
+    @given(texts)
+    def on_any_text(text):
+        agree(name, theirs[name], text)
+
+    on_any_text()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_ids_are_those_of_hugging_face_on_seeded_and_naughty_strings(name, theirs):
+    rng = random.Random(7)
+    points = [i for i in range(0x110000) if unicodedata.category(chr(i)) not in ("Cs", "Cn", "Co")]
+    narrow = [
+        *range(0x20, 0x250),
+        *range(0x300, 0x370),
+        *range(0xAC00, 0xAE00),
+        *range(0x1F600, 0x1F640),
+        9,
+        10,
+        13,
+    ]
+    samples = [TEXT, TEXT[::-1], TEXT * 3]
+    for source in (points, narrow):
+        samples += ["".join(map(chr, rng.choices(source, k=rng.randrange(1, 30)))) for _ in range(300)]
+    samples += ["".join(rng.choices(PIECES, k=rng.randrange(1, 30))) for _ in range(600)]
+    if os.environ.get("LM_TEST_DATA"):
+        folder = Path(os.environ["LM_TEST_DATA"]) / "unicode"
+        samples += json.loads((folder / "blns.json").read_text(encoding="utf-8"))
+        emoji = (folder / "emoji-test.txt").read_text(encoding="utf-8").splitlines()
+        samples += [line.partition("#")[2] for line in emoji[::10]]
+    for text in samples:
+        if all(unicodedata.category(character) not in ("Cn", "Cs") for character in text):
+            agree(name, theirs[name], text)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@settings(deadline=None, max_examples=60)
+@given(text=texts, data=st.data())
+def test_a_stream_has_the_ids_of_the_whole(name, text, data):
+    places = data.draw(st.lists(st.integers(0, len(text)), max_size=8))
+    chunks = [text[a:b] for a, b in itertools.pairwise([0, *sorted(places), len(text)])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(split_bpe, "_STREAM_BLOCK_CHARS", data.draw(st.sampled_from([1, 3, 10])))
+        assert [*OURS[name].encode_iterable(chunks)] == OURS[name].encode(text)
+
+
+@given(texts)
+def test_gpt2s_pattern_is_that_of_the_fast_tokenizer(text):
+    assert split_bpe.regex.findall(SPLIT_PATTERNS["gpt2"], text) == pretokens(text)
+
+
+@settings(deadline=None)
+@given(texts)
+def test_merging_one_at_a_time_is_the_clear_tokenizers_where_merges_come_from_training(text):
+    files = KINDS["gpt2"]
+    clear = bpe.Tokenizer(files.vocab, files.merges, files.special_tokens)
+    assert OURS["gpt2"].encode(text) == clear.encode(text)
+
+
+@settings(deadline=None)
+@given(st.text("ab", min_size=65, max_size=200), st.sampled_from(sorted(KINDS)))
+def test_long_words_merge_as_short_ones_do(word, name):
+    tokenizer = OURS[name]
+    symbols = [*word.encode()]
+    assert tokenizer._merge_long([*symbols]) == tokenizer._merge_short([*symbols])
+
+
+@given(
+    st.lists(
+        st.sampled_from(["a", "é", "\u0301", "\u0327", "\u0323", "\u20dd", "각", "\u11a8", "\u0f73"])
+    ).map("".join)
+)
+def test_composition_in_linear_time_is_the_librarys(text):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(split_bpe, "_MANY_MARKS", split_bpe.regex.compile(r"\p{M}+"))
+        assert split_bpe.nfc(text) == unicodedata.normalize("NFC", text)
+
+
+RUNS = {
+    "one letter": "a",
+    "signs": "^",
+    "spaces": " ",
+    "digits": "7",
+    "line ends": "\n",
+    "marks in bad order": "\u0301\u0327",
+    "apostrophes": "'",
+    "spaces and letters": " x",
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("name", ["llama3", "qwen2"])
+def test_any_run_takes_nearly_linear_time(name, run):
+    tokenizer = OURS[name]
+
+    def seconds(text):
+        tries = []
+        for _ in range(2):
+            start = time.process_time()
+            [*tokenizer.encode_iterable([text])]
+            tries.append(time.process_time() - start)
+        return min(tries)
+
+    unit = "a" + RUNS[run] * (4_000 // len(RUNS[run]))
+    # Eight times the text: eight times the work and a little more at n log n, sixty-four times when quadratic.
+    once, eight = seconds(unit), seconds("a" + unit[1:] * 8)
+    assert eight < 24 * once + 0.02, f"{run}: {once:.3f} s, eight times as much {eight:.3f} s"
+
+
+def test_known_answers_without_a_judge():
+    digits, qwen, llama = KINDS["gpt2"], KINDS["qwen2"], KINDS["llama3"]
+    cut = {
+        files.pattern: split_bpe.Tokenizer(files)._pretokens(" 2048\n\n\tx'S")
+        for files in (digits, qwen, llama)
+    }
+    assert cut == {
+        "gpt2": [" 2048", "\n\n", "\t", "x", "'", "S"],
+        "llama3": [" ", "204", "8", "\n\n", "\tx", "'S"],
+        "qwen2": [" ", "2", "0", "4", "8", "\n\n", "\tx", "'S"],
+    }
+    composed = OURS["qwen2"].encode("cafe\u0301")
+    assert composed == OURS["qwen2"].encode("café") != OURS["llama3"].encode("cafe\u0301")
+    assert OURS["qwen2"].decode(composed) == "café"
+    assert OURS["gpt2"].decode(OURS["gpt2"].encode("cafe\u0301")) == "cafe\u0301"
+
+
+def test_a_token_needs_no_merges_when_they_are_to_be_ignored():
+    vocab = dict(enumerate([*(bytes([byte]) for byte in range(256)), b"abc", b"ab"]))
+    for ignore_merges, ids in ((True, [256]), (False, [257, ord("c")])):
+        files = TokenizerFiles(vocab, [(b"a", b"b")], (), pattern="llama3", ignore_merges=ignore_merges)
+        assert split_bpe.Tokenizer(files).encode("abc") == ids
+
+
+def test_added_tokens_follow_their_switches():
+    tokens = AddedTokens(
+        [
+            added("<l>", 1, lstrip=True),
+            added("<r>", 2, rstrip=True),
+            added("w", 3, single_word=True),
+            added("aw", 4),
+        ]
+    )
+    assert [*tokens.split("x  <l> <r> \n y")] == [
+        *[("x", None), ("  <l>", 1), (" ", None), ("<r> \n ", 2), ("y", None)]
+    ]
+    assert [*tokens.split("w xw w_ w")] == [("w", 3), (" xw w_ ", None), ("w", 3)]
+    assert [*tokens.split("aw w")] == [("aw", 4), (" ", None), ("w", 3)]
+    with pytest.raises(ConfigError, match="is empty"):
+        AddedTokens([added("", 1)])
+
+
+def test_tokens_that_are_normalized_take_what_the_others_left():
+    tokens = AddedTokens([added("ab", 1, normalized=True), added("bc", 2)])
+    assert [*tokens.split("abcab")] == [("a", None), ("bc", 2), ("ab", 1)]
+
+
+def test_missing_bytes_and_tokens_are_named():
+    with pytest.raises(DataError, match="no token for the byte b'c'"):
+        split_bpe.Tokenizer(TokenizerFiles({0: b"a", 1: b"b"}, [], ())).encode("abc")
+    with pytest.raises(ConfigError, match="needs the token b'ab'"):
+        split_bpe.Tokenizer(TokenizerFiles({0: b"a", 1: b"b"}, [(b"a", b"b")], ()))
+    with pytest.raises(ConfigError, match="'chars' has no merges"):
+        split_bpe.Tokenizer(TokenizerFiles({}, [], (), "chars"))
+
+
+def test_gpt2_itself():
+    """The published vocabulary: written, read back, and judged where the judge is installed."""
+    if not os.environ.get("LM_TEST_DATA"):
+        pytest.skip("not checked: LM_TEST_DATA is unset")
+    folder = Path(os.environ["LM_TEST_DATA"]) / "gpt2"
+    vocab, merges = read_vocab(folder / "encoder.json"), read_merges(folder / "vocab.bpe")
+    files = trained_tokenizer(vocab, merges, [END])
+    assert read_gpt2_files(folder / "encoder.json", folder / "vocab.bpe") == files
+    content = to_tokenizer_json(files)
+    assert from_tokenizer_json(content) == files
+    assert files.is_plain
+    ours = split_bpe.Tokenizer(files)
+    assert ours.encode("Hello, world!") == [15496, 11, 995, 0]
+    assert ours.encode(f"{END}a") == [50256, 64]
+    assert ours.encode(TEXT) == bpe.Tokenizer(vocab, merges, [END]).encode(TEXT)
+    if find_spec("tokenizers"):
+        from tokenizers import Tokenizer
+
+        judge = Tokenizer.from_str(json.dumps(content))
+        for text in (TEXT, TEXT[::-1], END.join(PIECES)):
+            assert ours.encode(text) == judge.encode(text).ids
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_written_is_read_back(name):
+    files = KINDS[name]
+    content = json.loads(json.dumps(to_tokenizer_json(files)))
+    read = from_tokenizer_json(content)
+    in_order = sorted(files.added_tokens, key=lambda token: token.token_id)
+    assert read == replace(files, added_tokens=tuple(in_order))
+
+
+def test_patterns_are_known_in_each_published_spelling():
+    assert [pattern_name(text) for text in SPLIT_PATTERNS.values()] == [*SPLIT_PATTERNS]
+    assert pattern_name(SPLIT_PATTERNS["gpt2"].replace("{L}", "{Lu}")) is None
