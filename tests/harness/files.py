@@ -105,6 +105,9 @@ def _gradescope_test(position: int, problem: ProblemGrade) -> dict[str, Any]:
     lines = [f"{problem.outcome}: {problem.message}"]
     if problem.failure:
         lines += ["", as_text(problem.failure)]
+    if problem.rubric:
+        lines += ["", "full points need:", *(f"- {sentence}" for sentence in problem.rubric)]
+        lines += ["", problem.text] if problem.text else []
     return {
         "name": f"{problem.id}: {problem.title}",
         "number": str(position),

@@ -2,6 +2,8 @@
 
     python -m tests.harness.grade_all --stage a1_basics --submissions DIR --out DIR
 
+Written answers wait in `reading.csv` for a person's points; the next run counts them.
+
 Each entry of the submissions folder is one submission: an adapters file, a folder that holds one (`adapters.py`,
 `<stage>/adapters.py`, `learner/<stage>/adapters.py` or `tests/adapters.py`), or a zip of such a folder. Submissions
 run in processes, working directories and homes of their own, with this checkout's tests and limits. They are not shut
@@ -23,8 +25,9 @@ from rich.console import Console
 from shared.errors import ConfigError, WorkspaceError
 from tests.harness import commands, files
 from tests.harness.grading import Grader
-from tests.harness.outcomes import StageGrade
+from tests.harness.outcomes import Outcome, ProblemGrade, StageGrade
 from tests.harness.page import write_page
+from tests.harness.reading import read_readings, with_readings, write_readings
 from tests.harness.terminal import number
 from tests.harness.workspace import Workspace
 
@@ -51,7 +54,11 @@ def main(argv: list[str] | None = None) -> int:
         raise ConfigError(f"SUBMISSIONS={chosen.submissions} holds no submission: folders, .py or .zip files")
     console = Console(highlight=False, soft_wrap=True)
     exercises = chosen.workspace.chosen(chosen.stage, chosen.problem)
+    everything = chosen.workspace.exercises(chosen.stage)
+    table_of_readings = chosen.out / "reading.csv"
+    readings = read_readings(table_of_readings, everything)
     rows: dict[str, list[str]] = {}
+    graded: dict[str, StageGrade] = {}
     failed = 0
 
     def one(entry: Path) -> tuple[Path, StageGrade | None, str]:
@@ -70,9 +77,11 @@ def main(argv: list[str] | None = None) -> int:
                 rows[name] = [name, "0", "error", *["error"] * len(exercises), error]
                 console.print(f"[bold red]![/] {name}: {files.first_line(error)}")
             else:
+                graded[_no_formula(name)] = grade
+                grade = with_readings(grade, _no_formula(name), readings)
                 results = files.gradescope(grade)
                 review = "; ".join(results["extra_data"]["review"])
-                outcomes = [str(p.outcome) for p in grade.problems]
+                outcomes = [outcome_cell(p) for p in grade.problems]
                 rows[name] = [name, number(grade.earned), "graded", *outcomes, review]
                 write_page(folder / "index.html", grade)
                 points = f"{number(grade.earned)} of {number(grade.points)} points"
@@ -83,10 +92,26 @@ def main(argv: list[str] | None = None) -> int:
     writer.writerow(["submission", "points", "status", *[e.id for e in exercises], "review"])
     writer.writerows([_no_formula(cell) for cell in row] for row in rows.values())
     files.write_text(chosen.out / "grades.csv", table.getvalue())
+    latest = read_readings(table_of_readings, everything)  # it may have been filled in while this ran
+    write_readings(table_of_readings, graded, latest, everything)
+    if latest != readings:
+        console.print(f"{table_of_readings} was changed meanwhile: run again to count it")
+    waiting = sum(
+        problem.kind == "written" and problem.outcome is Outcome.NOT_CHECKED and problem.read_points is None
+        for name, grade in graded.items()
+        for problem in with_readings(grade, name, latest).problems
+    )
     console.print(
         f"\n{len(rows)} submissions, {failed} without a verdict; table: {chosen.out / 'grades.csv'}"
     )
+    if waiting:
+        console.print(f"{waiting} written answers wait for points in {table_of_readings}")
     return 2 if failed else 0
+
+
+def outcome_cell(problem: ProblemGrade) -> str:
+    """A problem's cell of the table: its outcome, or what its reader gave."""
+    return str(problem.outcome) if problem.read_points is None else f"read {number(problem.read_points)}"
 
 
 def is_submission(path: Path) -> bool:

@@ -48,8 +48,16 @@ details li{display:flex;gap:.7rem;padding:.15rem 0;border-bottom:1px solid var(-
 details li b{color:var(--tone);font-weight:600;width:6rem;flex:none}
 details li span{flex:1;overflow-wrap:anywhere}
 details li em{color:var(--soft);font-style:normal;font-variant-numeric:tabular-nums}
+.reading{display:grid;grid-template-columns:2fr 3fr;gap:1.4rem;margin:1rem 0 .4rem;padding-top:1rem;
+border-top:1px solid var(--line)}
+.reading h3{font-size:.86rem;font-weight:400;color:var(--soft);margin:0 0 .35rem}
+.reading ul{margin:0;padding-left:1.1rem;font-size:.92rem}
+.reading li{margin-bottom:.35rem}
+.text{white-space:pre-wrap;overflow-wrap:anywhere}
+.text.none{color:var(--soft)}
 .hint{color:var(--borrowed);font-size:.9rem;margin:.7rem 0 0}
 footer{color:var(--soft);font-size:.85rem;margin-top:2.5rem;border-top:1px solid var(--line);padding-top:1rem}
+@media (max-width:34rem){.reading{grid-template-columns:1fr}}
 @media (max-width:34rem){dl{grid-template-columns:1fr;gap:.15rem}dd{margin-bottom:.6rem}.head{flex-wrap:wrap}}
 @media print{body{background:#fff}main{padding:0}}
 """
@@ -110,6 +118,8 @@ def _problem(problem: ProblemGrade, grade: StageGrade) -> str:
     ]
     if problem.message:
         parts.append(f'<p class="message">{escape(problem.message)}</p>')
+    if problem.rubric:
+        parts.append(_reading(problem))
     if problem.failure is not None:
         rows = lesson_parts(problem.failure)
         if not problem.failure.why and problem.why:
@@ -128,6 +138,18 @@ def _problem(problem: ProblemGrade, grade: StageGrade) -> str:
         heading = f"{passed} of {len(problem.tests)} checks hold"
         parts.append(f"<details><summary>{heading}</summary><ul>{rows_html}</ul></details>")
     return "\n".join([*parts, "</article>"])
+
+
+def _reading(problem: ProblemGrade) -> str:
+    """What full points need, beside what was written."""
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in problem.rubric)
+    text = f'<div class="text">{escape(problem.text)}</div>' if problem.text else ""
+    text = text or '<div class="text none">nothing was written in WRITEUP.md</div>'
+    asked = f"full points for {number(problem.points)}: {problem.deliverable}"
+    return (
+        f'<div class="reading"><div><h3>{escape(asked)}</h3><ul>{sentences}</ul></div>'
+        f"<div><h3>the answer</h3>{text}</div></div>"
+    )
 
 
 def _test(test: TestGrade) -> str:

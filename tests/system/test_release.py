@@ -28,7 +28,7 @@ def checkout(tmp_path):
                 target = root / path.relative_to(WORKSPACE)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())
-    for name in ("resolve.py", "protocols.py"):
+    for name in ("resolve.py", "protocols.py", "tokenizers.py"):
         (root / "shared" / "doors" / name).unlink(missing_ok=True)
     for path in (root / "shared").glob("*.py"):
         if path.name not in ("__init__.py", "errors.py"):
@@ -238,6 +238,7 @@ def test_many_submissions_and_the_autograder(checkout, tmp_path):
     (submissions / "ada" / "a1_basics").mkdir(parents=True)
     (submissions / "ada" / "a1_basics" / "adapters.py").write_text("from learner.a1_basics.own import *\n")
     (submissions / "ada" / "a1_basics" / "own.py").write_text(GOOD)
+    (submissions / "ada" / "a1_basics" / "WRITEUP.md").write_text("## essay\n\nBecause it <is> so.\n")
     (submissions / "bob.py").write_text("import os\n\nos._exit(0)\n\n\ndef run_double(x):\n    return x\n")
     (submissions / "eve.py").write_text("import gc\n" + GOOD.replace("x + x", "x"))
     (submissions / "zoe").mkdir()
@@ -254,6 +255,18 @@ def test_many_submissions_and_the_autograder(checkout, tmp_path):
     assert rows["eve"][-1] == "adapters.py:1 imports gc" or "imports gc" in rows["eve"][-1]
     assert rows["zoe"][:2] == ["0", "error"]
     assert json.loads((out / "ada" / "results.json").read_text())["score"] == 5
+
+    reading = out / "reading.csv"
+    waiting = [line.split(",")[:4] for line in reading.read_text().splitlines()[1:]]
+    assert sorted(waiting) == [[name, "essay", "1", ""] for name in ("'=kim", "ada", "bob", "eve")]
+    reading.write_text(reading.read_text().replace("ada,essay,1,,", "ada,essay,1,0.5,short"))
+    (tmp_path / "later").mkdir()
+    (submissions / "ada").rename(tmp_path / "later" / "ada")
+    again = command(checkout, "grade_all", "--submissions", str(tmp_path / "later"), "--out", str(out))
+    assert again.returncode == 0, again.stderr
+    assert "ada,5.5,graded,passed,passed,read 0.5" in (out / "grades.csv").read_text()
+    assert "ada,essay,1,0.5,short" in reading.read_text()
+    assert json.loads((out / "ada" / "results.json").read_text())["score"] == 5.5
 
     archive = tmp_path / "autograder.zip"
     assert command(checkout, "autograder", "--out", str(archive)).returncode == 0
