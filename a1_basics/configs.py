@@ -95,6 +95,28 @@ class Generate:
     store: Path = Path("artifacts")  # where artifacts lie
 
 
+@dataclass(frozen=True)
+class ExportHF:
+    """Write a checkpoint as a Hugging Face directory."""
+
+    checkpoint: str = "base"  # name or digest of a Checkpoint
+    out: Path = Path("build/hf")  # the directory to make
+    dtype: str = "stored"  # of the weights: as they are stored, or float32, bfloat16, float16
+    max_shard_bytes: int = 5_000_000_000  # weights beyond this size are cut into several files
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+@dataclass(frozen=True)
+class ImportHF:
+    """Read a Hugging Face directory into a Checkpoint and a Tokenizer."""
+
+    source: Path = Path("build/hf")  # the directory: config.json, safetensors, tokenizer.json
+    name: str = "imported"  # the name of both artifacts
+    tokenizer: str = ""  # name or digest of a Tokenizer to take in place of the directory's own
+    context_length: int | None = None  # tokens; None: all that the model was trained for
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
 def feed_forward_width(d_model: int, multiple: int = 64) -> int:
     """About 8/3 of `d_model`, in whole multiples: three matrices then cost what two of width 4 d_model would.
 
@@ -194,3 +216,5 @@ GENERATE = {
     "tiny": Generate(max_new_tokens=40),
     "greedy": dataclasses.replace(Generate(), temperature=0.0, top_p=None),
 }
+EXPORT_HF = {"stored": ExportHF(), "bfloat16": ExportHF(dtype="bfloat16")}
+IMPORT_HF = {"whole": ImportHF()}

@@ -13,7 +13,7 @@ from torch import Tensor
 from shared.doors.protocols import ModelConfig
 from shared.errors import DataError
 from shared.interchange import llama_layout
-from shared.interchange.model_shape import from_config_json, to_config_json
+from shared.interchange.model_shape import family_of, from_config_json, to_config_json
 from shared.interchange.weight_files import WeightFiles, read_json_object, write_weights
 from shared.store.disk import write_json
 
@@ -26,6 +26,7 @@ def write_model(
     config: ModelConfig,
     weights: Mapping[str, Tensor],
     *,
+    family: str | None = None,
     dtype: torch.dtype | None = None,
     end_token: int | None = None,
     max_shard_bytes: int = 5_000_000_000,
@@ -33,21 +34,34 @@ def write_model(
 ) -> None:
     """Write a model so that `AutoModelForCausalLM.from_pretrained(folder)` loads it.
 
-    `dtype` None keeps the type in which the weights are stored; `metadata` goes into the header of each weight file.
+    `family` None takes the one that is known for the model's options; a Qwen2 can be written as a Llama with
+    `attention_bias` as well. `dtype` None keeps the type in which the weights are stored; `metadata` goes into the
+    header of each weight file.
 
     Raises:
         DataError: weights that are not of this shape, or a shape that Hugging Face's code does not take.
     """
-    theirs = llama_layout.to_theirs(config, weights)
+    family = family or family_of(config)
+    has_output_bias = config.qkv_bias and family != "qwen2"
+    theirs = llama_layout.to_theirs(config, weights, has_output_bias=has_output_bias)
     if dtype is not None:
         theirs = {name: tensor.to(dtype) for name, tensor in theirs.items()}
     stored = str(weights["token_embeddings.weight"].dtype if dtype is None else dtype).removeprefix("torch.")
-    write_json(folder / "config.json", to_config_json(config, dtype=stored, end_token=end_token))
+    write_json(folder / "config.json", to_config_json(config, family, dtype=stored, end_token=end_token))
     ends = {"bos_token_id": end_token, "eos_token_id": end_token, "pad_token_id": end_token}
     write_json(
         folder / "generation_config.json", {"do_sample": False} | (ends if end_token is not None else {})
     )
     write_weights(folder, theirs, max_shard_bytes=max_shard_bytes, metadata=metadata or {})
+
+
+def read_shape(folder: Path) -> ModelConfig:
+    """The shape that the directory's `config.json` asks for.
+
+    Raises:
+        DataError: see `model_shape.from_config_json`.
+    """
+    return from_config_json(read_json_object(folder / "config.json"))
 
 
 def read_model(
@@ -61,7 +75,7 @@ def read_model(
         DataError: see `model_shape.from_config_json`, `weight_files.WeightFiles` and `llama_layout.require_shapes`;
             also weights that are no floating-point numbers, or that have no place in our model.
     """
-    config = from_config_json(read_json_object(folder / "config.json"))
+    config = read_shape(folder)
     files = WeightFiles(folder)
     found = {name: shape for name, shape in files.shapes.items() if not NOT_LEARNED.search(name)}
     if config.num_layers > len(found):
@@ -80,6 +94,8 @@ def read_model(
                 f"{row.theirs} in {folder} is stored as {tensor.dtype}; the types that can be read are "
                 f"{', '.join(DTYPES)}. Convert the checkpoint to one of these first."
             )
+        if not bool(tensor.isfinite().all()):
+            raise DataError(f"{row.theirs} in {folder} holds numbers that are not finite: a damaged file")
         weights[row.ours] = llama_layout.to_ours(row, tensor)
         if on_tensor is not None:
             on_tensor(tensor.nbytes)

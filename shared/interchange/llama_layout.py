@@ -75,11 +75,13 @@ def pairs_from_halves(rows_of_heads: Tensor, heads: int) -> Tensor:
     return rows_of_heads.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
 
 
-def to_theirs(config: ModelConfig, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_theirs(
+    config: ModelConfig, weights: Mapping[str, Tensor], *, has_output_bias: bool = False
+) -> dict[str, Tensor]:
     """A state dict of ours under their names and in their order of rows.
 
-    Biases on queries, keys and values beside QK-norm become a Qwen3 with `attention_bias`, which has one on the output
-    projection too: ours has none, so it is zero.
+    Their switch for biases (`attention_bias`) gives one to the output projection too. Ours has none there: with
+    `has_output_bias` it is written as zeros.
 
     Raises:
         DataError: tensors that a model of this shape lacks, does not have, or has in another shape.
@@ -91,9 +93,9 @@ def to_theirs(config: ModelConfig, weights: Mapping[str, Tensor]) -> dict[str, T
     for row in wanted:
         tensor = weights[row.ours]
         theirs[row.theirs] = halves_from_pairs(tensor, row.turned_heads) if row.turned_heads else tensor
-    if config.qk_norm and config.qkv_bias:
-        for name in output_biases(config):
-            theirs[name] = weights["token_embeddings.weight"].new_zeros(config.d_model)
+    if has_output_bias:
+        zeros = weights["token_embeddings.weight"].new_zeros(config.d_model)
+        theirs |= {name: zeros.clone() for name in output_biases(config)}
     return theirs
 
 

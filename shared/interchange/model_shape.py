@@ -21,20 +21,19 @@ SILENT = {
 DEFAULT_THETA = 10_000.0
 
 
-def model_type(config: ModelConfig) -> str:
-    """The plainest family that has this model's options."""
+def family_of(config: ModelConfig) -> str:
+    """The family that is known for this model's options: Qwen3 has QK-norm, Qwen2 biases, Llama neither."""
     return "qwen3" if config.qk_norm else "qwen2" if config.qkv_bias else "llama"
 
 
-def to_config_json(config: ModelConfig, *, dtype: str, end_token: int | None) -> dict[str, Any]:
-    """The object to write as `config.json`.
+def to_config_json(config: ModelConfig, family: str, *, dtype: str, end_token: int | None) -> dict[str, Any]:
+    """The object to write as `config.json`, for a family that has this model's options.
 
     `rope_theta` and `torch_dtype` are said twice, as transformers 4 and as transformers 5 look for them.
 
     Raises:
         DataError: a shape that the family's code refuses.
     """
-    family = model_type(config)
     if family == "llama" and config.d_model % config.num_heads:
         raise DataError(
             f"Hugging Face's Llama wants d_model to be a multiple of num_heads, and this model has "

@@ -42,8 +42,12 @@ def write_weights(
         [f"model-{i:05}-of-{count:05}.safetensors" for i in range(1, count + 1)] if count > 1 else [SINGLE]
     )
     for name, shard in zip(names, shards, strict=True):
-        save_file(shard, folder / name, metadata={"format": "pt", **metadata})
-        sync_file(folder / name)
+        file = folder / name
+        file.touch()
+        mode = file.stat().st_mode  # safetensors would make a file for its owner alone
+        save_file(shard, file, metadata={"format": "pt", **metadata})
+        file.chmod(mode)
+        sync_file(file)
     if count > 1:
         weight_map = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
         total = {"total_size": sum(tensor.nbytes for tensor in tensors.values())}
