@@ -16,11 +16,19 @@ from torch import Tensor, nn, optim
 
 from a1_basics.model import attention, layers
 from a1_basics.model.bigram import Bigram
+from a1_basics.model.classic import ClassicLM
 from a1_basics.model.rope import RotaryEmbedding
 from a1_basics.model.transformer import TransformerLM, transformer_block
 from a1_basics.tokenizers import bpe_fast, chars, split_bpe
 from a1_basics.training import adamw, batches, checkpoint, clip, evaluate, loss, sample, schedule
-from shared.doors.protocols import Evaluation, ModelConfig, TokenizerLike, TrainJob
+from shared.doors.protocols import (
+    ClassicConfig,
+    Evaluation,
+    ModelConfig,
+    ModelShape,
+    TokenizerLike,
+    TrainJob,
+)
 from shared.store.kinds.tokenizer import TokenizerFiles
 
 
@@ -299,9 +307,9 @@ def build_tokenizer(files: TokenizerFiles) -> TokenizerLike:
     return split_bpe.Tokenizer(files)
 
 
-def build_model(config: ModelConfig) -> nn.Module:
+def build_model(config: ModelShape) -> nn.Module:
     """A freshly initialised model of this shape, its random numbers from torch's global generator."""
-    return TransformerLM(config)
+    return ClassicLM(config) if isinstance(config, ClassicConfig) else TransformerLM(config)
 
 
 def train(job: TrainJob) -> str:

@@ -5,7 +5,6 @@ weights, `ClassicLM` computes what Hugging Face's `GPT2LMHeadModel` computes, an
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from a1_basics.model.attention import SelfAttention
 from a1_basics.model.layers import Embedding, Linear
 from a1_basics.model.stack import ResidualBlock, StackLM
+from shared.doors.protocols import ClassicConfig as ClassicConfig
 
 GPT2_DEVIATION = 0.02  # of every initial weight, whatever the width
 
@@ -105,20 +105,6 @@ def classic_attention(d_model: int, num_heads: int) -> SelfAttention:
     attention = SelfAttention(d_model, num_heads, qkv_bias=True)
     attention.output_proj = Linear(d_model, d_model, bias=True)
     return attention
-
-
-@dataclass(frozen=True)
-class ClassicConfig:
-    """The shape of a GPT-2; the defaults are those of its smallest release."""
-
-    vocab_size: int = 50_257
-    context_length: int = 1024  # tokens; there is no position beyond
-    d_model: int = 768
-    num_layers: int = 12
-    num_heads: int = 12
-    d_ff: int = 3072  # hidden width of the feed-forward; GPT-2 takes 4 d_model
-    dropout: float = 0.0  # fraction of the embeddings and of each branch's outputs that is zeroed in training
-    norm_eps: float = 1e-5
 
 
 class ClassicLM(StackLM):

@@ -38,6 +38,8 @@ def main(config: EvaluateLM) -> None:
         raise ConfigError(f"stride_fraction={config.stride_fraction} must lie in (0, 1]")
     store = Store(config.store)
     checkpoint = store.open(config.checkpoint, "Checkpoint")
+    if not config.shards and "shards" not in checkpoint.parents:
+        raise ConfigError(f"{checkpoint} was not trained here, so say on what to measure it: --shards=NAME")
     source = store.open(config.shards or checkpoint.parents["shards"], "Shards")
     require_same_tokenizer(checkpoint, source)
     inputs = {"checkpoint": checkpoint.digest, "shards": source.digest}

@@ -73,6 +73,8 @@ def start_from(model: nn.Module, config: ModelConfig, initial: Artifact) -> None
         ConfigError: it has another shape; the message names each difference and the flag that mends it.
     """
     found, weights = read_checkpoint(initial)
+    if not isinstance(found, ModelConfig):
+        raise ConfigError(f"{initial} is a GPT-2 (`ClassicConfig`), which train_lm does not train")
     changed = differences(to_dict(found), to_dict(config))
     if changed:
         flags = " ".join(f"--model.{name.replace('_', '-')} {value}" for name, (value, _) in changed.items())

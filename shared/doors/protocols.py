@@ -55,6 +55,27 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class ClassicConfig:
+    """The shape of a GPT-2: LayerNorm, learned positions, GELU, biases everywhere, a tied table.
+
+    The defaults are those of its smallest release.
+    """
+
+    vocab_size: int = 50_257
+    context_length: int = 1024  # tokens; there is no position beyond
+    d_model: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    d_ff: int = 3072  # hidden width of the feed-forward; GPT-2 takes 4 d_model
+    dropout: float = 0.0  # fraction of the embeddings and of each branch's outputs that is zeroed in training
+    norm_eps: float = 1e-5
+
+
+ModelShape = ModelConfig | ClassicConfig
+"""What a Checkpoint may hold and `build_model` builds."""
+
+
+@dataclass(frozen=True)
 class TrainJob:
     """Everything that decides the outcome of one training run of stage 1, and where its artifacts lie."""
 
@@ -333,7 +354,7 @@ class BasicsDoor(Protocol):
         """The tokenizer of an artifact, of any type and split pattern that the store knows."""
         ...
 
-    def build_model(self, config: ModelConfig) -> nn.Module:
+    def build_model(self, config: ModelShape) -> nn.Module:
         """A freshly initialised model of this shape, on the CPU, its random numbers from torch's global generator."""
         ...
 

@@ -3,27 +3,25 @@
 Knows no Hugging Face package: a directory is JSON and safetensors, and transformers is only the judge in the tests.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from shared.doors.protocols import ModelConfig
+from shared.doors.protocols import ClassicConfig, ModelShape
 from shared.errors import DataError
-from shared.interchange import llama_layout
-from shared.interchange.model_shape import family_of, from_config_json, to_config_json
+from shared.interchange import gpt2_layout, llama_layout, model_shape
 from shared.interchange.weight_files import WeightFiles, read_json_object, write_weights
 from shared.store.disk import write_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-NOT_LEARNED = re.compile(r"\.rotary_emb\.inv_freq$")  # tables that old releases stored beside the weights
 
 
 def write_model(
     folder: Path,
-    config: ModelConfig,
+    config: ModelShape,
     weights: Mapping[str, Tensor],
     *,
     family: str | None = None,
@@ -41,51 +39,61 @@ def write_model(
     Raises:
         DataError: weights that are not of this shape, or a shape that Hugging Face's code does not take.
     """
-    family = family or family_of(config)
-    has_output_bias = config.qkv_bias and family != "qwen2"
-    theirs = llama_layout.to_theirs(config, weights, has_output_bias=has_output_bias)
+    table = list(_rows(config))
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wanted = {name: shape for row in table for name, shape in row.our_shapes.items()}
+    require_shapes(wanted, found, "the checkpoint")
+    theirs = {row.theirs: row.to_theirs(weights) for row in table}
+    stored = str(weights["token_embeddings.weight"].dtype if dtype is None else dtype).removeprefix("torch.")
+    if isinstance(config, ClassicConfig):
+        record = gpt2_layout.to_config_json(config, dtype=stored, end_token=end_token)
+    else:
+        family = family or model_shape.family_of(config)
+        record = model_shape.to_config_json(config, family, dtype=stored, end_token=end_token)
+        if config.qkv_bias and family != "qwen2":
+            zeros = weights["ln_final.weight"].new_zeros(config.d_model)
+            theirs |= {name: zeros.clone() for name in llama_layout.output_biases(config)}
     if dtype is not None:
         theirs = {name: tensor.to(dtype) for name, tensor in theirs.items()}
-    stored = str(weights["token_embeddings.weight"].dtype if dtype is None else dtype).removeprefix("torch.")
-    write_json(folder / "config.json", to_config_json(config, family, dtype=stored, end_token=end_token))
+    write_json(folder / "config.json", record)
     ends = {"bos_token_id": end_token, "eos_token_id": end_token, "pad_token_id": end_token}
-    write_json(
-        folder / "generation_config.json", {"do_sample": False} | (ends if end_token is not None else {})
-    )
+    write_json(folder / "generation_config.json", {"do_sample": False} | (ends if end_token is not None else {}))
     write_weights(folder, theirs, max_shard_bytes=max_shard_bytes, metadata=metadata or {})
 
 
-def read_shape(folder: Path) -> ModelConfig:
+def read_shape(folder: Path) -> ModelShape:
     """The shape that the directory's `config.json` asks for.
 
     Raises:
-        DataError: see `model_shape.from_config_json`.
+        DataError: a family or an option that is not computed here, by name; a number that is none.
     """
-    return from_config_json(read_json_object(folder / "config.json"))
+    record = read_json_object(folder / "config.json")
+    if record.get("model_type") == "gpt2":
+        return gpt2_layout.from_config_json(record)
+    return model_shape.from_config_json(record)
 
 
 def read_model(
     folder: Path, on_tensor: Callable[[int], None] | None = None
-) -> tuple[ModelConfig, dict[str, Tensor]]:
+) -> tuple[ModelShape, dict[str, Tensor]]:
     """The shape and the weights, in our names and our order of rows, in the type in which they are stored.
 
-    Everything is checked on the headers before a weight is read. `on_tensor` is told the bytes of each as it comes.
+    Names and shapes are checked on the headers before a weight is read. `on_tensor` is told the bytes of each as it
+    comes.
 
     Raises:
-        DataError: see `model_shape.from_config_json`, `weight_files.WeightFiles` and `llama_layout.require_shapes`;
-            also weights that are no floating-point numbers, or that have no place in our model.
+        DataError: see `read_shape`, `weight_files.WeightFiles` and `require_shapes`; also weights that are no finite
+            floating-point numbers, or that have no place in our model.
     """
-    config = read_shape(folder)
-    files = WeightFiles(folder)
-    found = {name: shape for name, shape in files.shapes.items() if not NOT_LEARNED.search(name)}
-    if config.num_layers > len(found):
+    config, files = read_shape(folder), WeightFiles(folder)
+    if config.num_layers > len(files.shapes):
         raise DataError(
-            f"config.json speaks of {config.num_layers} layers, and the weights are {len(found)} tensors"
+            f"config.json speaks of {config.num_layers} layers, and the weights are {len(files.shapes)} tensors"
         )
-    for name in _idle_tensors(config, files):
-        del found[name]
-    table = list(llama_layout.rows(config))
-    llama_layout.require_shapes({row.theirs: row.shape for row in table}, found, str(folder))
+    idle = set(_idle_tensors(config, files))
+    table = list(_rows(config, _prefix(files)))
+    found = {name: shape for name, shape in files.shapes.items() if name not in idle}
+    require_shapes({row.theirs: row.shape for row in table}, found, str(folder))
     weights = {}
     for row in table:
         tensor = files.read(row.theirs)
@@ -96,29 +104,88 @@ def read_model(
             )
         if not bool(tensor.isfinite().all()):
             raise DataError(f"{row.theirs} in {folder} holds numbers that are not finite: a damaged file")
-        weights[row.ours] = llama_layout.to_ours(row, tensor)
+        weights |= {name: part.contiguous() for name, part in row.to_ours(tensor).items()}
         if on_tensor is not None:
             on_tensor(tensor.nbytes)
     return config, weights
 
 
-def _idle_tensors(config: ModelConfig, files: WeightFiles) -> list[str]:
+class _Row(Protocol):
+    """What the rows of both layouts offer."""
+
+    @property
+    def theirs(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def our_shapes(self) -> dict[str, tuple[int, ...]]: ...
+
+    def to_theirs(self, weights: Mapping[str, Tensor]) -> Tensor: ...
+
+    def to_ours(self, tensor: Tensor) -> dict[str, Tensor]: ...
+
+
+def _rows(config: ModelShape, prefix: str = gpt2_layout.PREFIX) -> Iterator[_Row]:
+    if isinstance(config, ClassicConfig):
+        return gpt2_layout.rows(config, prefix)
+    return llama_layout.rows(config)
+
+
+def _prefix(files: WeightFiles) -> str:
+    return "" if gpt2_layout.EMBEDDING in files.shapes else gpt2_layout.PREFIX
+
+
+def _idle_tensors(config: ModelShape, files: WeightFiles) -> Iterator[str]:
     """Tensors that our model has no place for and that change nothing, once that is certain.
 
     A tied model may store its table a second time; a bias on the output projection may be zero.
     """
-    idle = [name for name in llama_layout.output_biases(config) if config.qkv_bias and name in files.shapes]
-    for name in idle:
-        if bool(files.read(name).any()):
+    if isinstance(config, ClassicConfig):
+        layout, table, is_tied, biases = gpt2_layout, _prefix(files) + gpt2_layout.EMBEDDING, True, []
+    else:
+        layout, table, is_tied = llama_layout, llama_layout.EMBEDDING, config.tied_embeddings
+        biases = llama_layout.output_biases(config) if config.qkv_bias else []
+    yield from (name for name in files.shapes if layout.NOT_LEARNED.search(name))
+    for name in biases:
+        if name in files.shapes:
+            if bool(files.read(name).any()):
+                raise DataError(
+                    f"{name} in {files.folder} is not zero: this model has a bias on attention's output "
+                    "projection, which the workspace's transformer has not"
+                )
+            yield name
+    if is_tied and layout.HEAD in files.shapes:
+        if table in files.shapes and not torch.equal(files.read(layout.HEAD), files.read(table)):
             raise DataError(
-                f"{name} in {files.folder} is not zero: this model has a bias on attention's output projection, "
-                "which the workspace's transformer has not"
+                f"{files.folder} ties its tables, and its {layout.HEAD} is not its {table}: one of both is wrong"
             )
-    head, table = "lm_head.weight", "model.embed_tokens.weight"
-    if config.tied_embeddings and head in files.shapes:
-        if table in files.shapes and not torch.equal(files.read(head), files.read(table)):
-            raise DataError(
-                f"{files.folder} says tie_word_embeddings, and its {head} is not its {table}: one of both is wrong"
-            )
-        idle.append(head)
-    return idle
+        yield layout.HEAD
+
+
+def require_shapes(
+    wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], where: str
+) -> None:
+    """Refuse tensors that are missing, unknown or of another shape, before any of them is read.
+
+    Raises:
+        DataError: names the first three of each sort.
+    """
+    missing = [name for name in wanted if name not in found]
+    unknown = [name for name in found if name not in wanted]
+    misfits = [
+        f"{name} is {list(found[name])}, wanted {list(shape)}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    said = [
+        f"{title}: {'; '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        for title, names in (("lacks", missing), ("has unknown", unknown), ("has other shapes", misfits))
+        if names
+    ]
+    if said:
+        raise DataError(
+            f"{where} does not hold the tensors that its configuration asks for. It {'. It '.join(said)}. "
+            "Its config.json and its weights are not of one model, or it computes what this workspace does not."
+        )

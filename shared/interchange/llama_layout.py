@@ -9,13 +9,16 @@ to these rows (biases, the gains of QK-norm) with them. Forgotten, the model sti
 Source: [rope-2021] equation 34 (pairs of neighbours); [llama-2023], [qwen2-2024], [qwen3-2025] for the architectures.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from shared.doors.protocols import ModelConfig
-from shared.errors import DataError
+
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+NOT_LEARNED = re.compile(r"\.rotary_emb\.inv_freq$")  # tables that old releases stored beside the weights
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,19 @@ class Row:
     shape: tuple[int, ...]
     turned_heads: int = 0  # its rows are so many heads that RoPE turns; 0: RoPE does not touch it
 
+    @property
+    def our_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {self.ours: self.shape}
+
+    def to_theirs(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """Our tensor in their order of rows."""
+        tensor = weights[self.ours]
+        return halves_from_pairs(tensor, self.turned_heads) if self.turned_heads else tensor
+
+    def to_ours(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Their tensor in our order of rows, under our name."""
+        return {self.ours: pairs_from_halves(tensor, self.turned_heads) if self.turned_heads else tensor}
+
 
 def rows(config: ModelConfig) -> Iterator[Row]:
     """Every tensor of a model of this shape.
@@ -37,7 +53,7 @@ def rows(config: ModelConfig) -> Iterator[Row]:
     """
     d_model, head_dim, heads = config.d_model, config.width_per_head, config.num_heads
     kv_heads = config.num_kv_heads or heads
-    yield Row("token_embeddings.weight", "model.embed_tokens.weight", (config.vocab_size, d_model))
+    yield Row("token_embeddings.weight", EMBEDDING, (config.vocab_size, d_model))
     for layer in range(config.num_layers):
         ours, theirs = f"layers.{layer}", f"model.layers.{layer}"
         yield Row(f"{ours}.ln1.weight", f"{theirs}.input_layernorm.weight", (d_model,))
@@ -57,7 +73,7 @@ def rows(config: ModelConfig) -> Iterator[Row]:
         yield Row(f"{ours}.ffn.w2.weight", f"{theirs}.mlp.down_proj.weight", (d_model, config.d_ff))
     yield Row("ln_final.weight", "model.norm.weight", (d_model,))
     if not config.tied_embeddings:
-        yield Row("lm_head.weight", "lm_head.weight", (config.vocab_size, d_model))
+        yield Row("lm_head.weight", HEAD, (config.vocab_size, d_model))
 
 
 def halves_from_pairs(rows_of_heads: Tensor, heads: int) -> Tensor:
@@ -75,62 +91,9 @@ def pairs_from_halves(rows_of_heads: Tensor, heads: int) -> Tensor:
     return rows_of_heads.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
 
 
-def to_theirs(
-    config: ModelConfig, weights: Mapping[str, Tensor], *, has_output_bias: bool = False
-) -> dict[str, Tensor]:
-    """A state dict of ours under their names and in their order of rows.
-
-    Their switch for biases (`attention_bias`) gives one to the output projection too. Ours has none there: with
-    `has_output_bias` it is written as zeros.
-
-    Raises:
-        DataError: tensors that a model of this shape lacks, does not have, or has in another shape.
-    """
-    wanted = list(rows(config))
-    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    require_shapes({row.ours: row.shape for row in wanted}, shapes, "the checkpoint")
-    theirs = {}
-    for row in wanted:
-        tensor = weights[row.ours]
-        theirs[row.theirs] = halves_from_pairs(tensor, row.turned_heads) if row.turned_heads else tensor
-    if has_output_bias:
-        zeros = weights["token_embeddings.weight"].new_zeros(config.d_model)
-        theirs |= {name: zeros.clone() for name in output_biases(config)}
-    return theirs
-
-
-def to_ours(row: Row, tensor: Tensor) -> Tensor:
-    """One tensor of theirs in our order of rows."""
-    return pairs_from_halves(tensor, row.turned_heads).contiguous() if row.turned_heads else tensor
-
-
 def output_biases(config: ModelConfig) -> list[str]:
-    """Their names of the biases that we cannot hold: those of attention's output projection."""
-    return [f"model.layers.{layer}.self_attn.o_proj.bias" for layer in range(config.num_layers)]
+    """Their names of the biases that we cannot hold: those of attention's output projection.
 
-
-def require_shapes(
-    wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], where: str
-) -> None:
-    """Refuse tensors that are missing, unknown or of another shape, before any of them is read.
-
-    Raises:
-        DataError: names the first three of each sort.
+    Their switch for biases (`attention_bias`; Qwen2 has none to switch) gives one to the output projection too.
     """
-    missing = [name for name in wanted if name not in found]
-    unknown = [name for name in found if name not in wanted]
-    misfits = [
-        f"{name} is {list(found[name])}, wanted {list(shape)}"
-        for name, shape in wanted.items()
-        if name in found and found[name] != shape
-    ]
-    said = [
-        f"{title}: {'; '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        for title, names in (("lacks", missing), ("has unknown", unknown), ("has other shapes", misfits))
-        if names
-    ]
-    if said:
-        raise DataError(
-            f"{where} does not hold the tensors that its configuration asks for. It {'. It '.join(said)}. "
-            "Its config.json and its weights are not of one model, or it computes what this workspace does not."
-        )
+    return [f"model.layers.{layer}.self_attn.o_proj.bias" for layer in range(config.num_layers)]

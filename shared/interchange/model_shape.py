@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.doors.protocols import ModelConfig
 from shared.errors import DataError
+from shared.interchange.checked_numbers import count, positive
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
@@ -77,24 +78,24 @@ def from_config_json(record: Mapping[str, Any]) -> ModelConfig:
     """
     family = record.get("model_type")
     if family not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
+        known = ", ".join(["gpt2", *ARCHITECTURES])
         raise DataError(f"config.json is of a model of type {family!r}; those that can be read are: {known}")
     refuse_unknown_computation(record)
     said = {**SILENT[family], **record}
-    d_model, num_heads = _count(said, "hidden_size"), _count(said, "num_attention_heads")
-    head_dim = None if said["head_dim"] is None else _count(said, "head_dim")
+    d_model, num_heads = count(said, "hidden_size"), count(said, "num_attention_heads")
+    head_dim = None if said["head_dim"] is None else count(said, "head_dim")
     if head_dim is not None and head_dim * num_heads == d_model:
         head_dim = None
-    num_kv_heads = num_heads if said["num_key_value_heads"] is None else _count(said, "num_key_value_heads")
+    num_kv_heads = num_heads if said["num_key_value_heads"] is None else count(said, "num_key_value_heads")
     config = ModelConfig(
-        vocab_size=_count(said, "vocab_size"),
-        context_length=_count(said, "max_position_embeddings"),
+        vocab_size=count(said, "vocab_size"),
+        context_length=count(said, "max_position_embeddings"),
         d_model=d_model,
-        num_layers=_count(said, "num_hidden_layers"),
+        num_layers=count(said, "num_hidden_layers"),
         num_heads=num_heads,
-        d_ff=_count(said, "intermediate_size"),
+        d_ff=count(said, "intermediate_size"),
         rope_theta=rope_theta(record),
-        norm_eps=_positive(said, "rms_norm_eps"),
+        norm_eps=positive(said, "rms_norm_eps"),
         num_kv_heads=None if num_kv_heads == num_heads else num_kv_heads,
         tied_embeddings=bool(said.get("tie_word_embeddings", False)),
         qk_norm=family == "qwen3",
@@ -159,18 +160,4 @@ def rope_theta(record: Mapping[str, Any]) -> float:
     """The base of the rotary frequencies, from where transformers 5 keeps it or from where 4 does."""
     inside = record.get("rope_parameters") or {}
     place = inside if inside.get("rope_theta") is not None else record
-    return _positive({"rope_theta": DEFAULT_THETA} | dict(place), "rope_theta")
-
-
-def _count(record: Mapping[str, Any], key: str) -> int:
-    value = record.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise DataError(f"config.json has {key}={value!r}; wanted a whole number of at least 1")
-    return value
-
-
-def _positive(record: Mapping[str, Any], key: str) -> float:
-    value = record.get(key)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
-        raise DataError(f"config.json has {key}={value!r}; wanted a positive number")
-    return float(value)
+    return positive({"rope_theta": DEFAULT_THETA} | dict(place), "rope_theta")

@@ -5,7 +5,6 @@ Measured times stay apart (`Cost`), because they lie outside every digest.
 """
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from shared.store.kinds import (
     read_eval_report,
     read_run_log,
     read_samples,
+    read_shape,
     read_tokenizer,
 )
 
@@ -144,8 +144,15 @@ def belonging(artifact: Artifact, checkpoint: Artifact) -> Artifact:
 
 
 def model_of(checkpoint: Artifact) -> ModelConfig:
-    """The model's shape, without loading its weights."""
-    return ModelConfig(**json.loads(checkpoint.file("model.json").read_text(encoding="utf-8")))
+    """The model's shape, without loading its weights.
+
+    Raises:
+        ArtifactError: it is another architecture than the one that the page describes.
+    """
+    shape = read_shape(checkpoint)
+    if not isinstance(shape, ModelConfig):
+        raise ArtifactError(f"{checkpoint} is a GPT-2; the page describes what `run.train_lm` trains")
+    return shape
 
 
 def tokenizer_facts(tokenizer: Artifact, corpus: Artifact, impl: str) -> TokenizerFacts:

@@ -23,7 +23,7 @@ from shared.store.kinds.tokenizer import (
 )
 
 if TYPE_CHECKING:
-    from shared.store.kinds.checkpoint import read_checkpoint, write_checkpoint
+    from shared.store.kinds.checkpoint import read_checkpoint, read_shape, write_checkpoint
 
 __all__ = [
     "DOCUMENT_END",
@@ -39,6 +39,7 @@ __all__ = [
     "read_run_log",
     "read_runs",
     "read_samples",
+    "read_shape",
     "read_shards",
     "read_tokenizer",
     "require_same_tokenizer",
@@ -54,7 +55,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("read_checkpoint", "write_checkpoint"):
+    if name in ("read_checkpoint", "read_shape", "write_checkpoint"):
         from shared.store.kinds import checkpoint
 
         return getattr(checkpoint, name)

@@ -9,14 +9,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from shared.doors.protocols import ModelConfig
+from shared.doors.protocols import ClassicConfig, ModelConfig, ModelShape
 from shared.errors import ArtifactError
 from shared.store.artifacts import Artifact, Draft
+
+CLASSIC = "classic"  # the `architecture` of a ClassicConfig in model.json; a ModelConfig's has none
 
 
 def write_checkpoint(
     draft: Draft,
-    model_config: ModelConfig,
+    model_config: ModelShape,
     state_dict: Mapping[str, Tensor],
     training: dict[str, Any] | None = None,
 ) -> None:
@@ -36,7 +38,7 @@ def write_checkpoint(
         seen.add(plain.data_ptr())
     draft.require_free(sum(tensor.nbytes for tensor in tensors.values()))
     save_file(tensors, draft.path / "model.safetensors", metadata={"format": "pt"})
-    records = {"model.json": dataclasses.asdict(model_config)} | (
+    records = {"model.json": _to_record(model_config)} | (
         {"training.json": training} if training else {}
     )
     for name, record in records.items():
@@ -44,21 +46,35 @@ def write_checkpoint(
         (draft.path / name).write_text(text + "\n", encoding="utf-8")
 
 
-def read_checkpoint(artifact: Artifact) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """The model's shape and its weights, on the CPU.
+def _to_record(config: ModelShape) -> dict[str, Any]:
+    is_plain = isinstance(config, ModelConfig)
+    return dataclasses.asdict(config) | ({} if is_plain else {"architecture": CLASSIC})
+
+
+def read_shape(artifact: Artifact) -> ModelShape:
+    """The model's shape, without its weights.
 
     Raises:
-        ArtifactError: fields of the shape that this code does not know, or a file that is no safetensors
-            file.
+        ArtifactError: fields of the shape that this code does not know.
     """
     record = json.loads(artifact.file("model.json").read_text(encoding="utf-8"))
+    shape = ClassicConfig if record.get("architecture") == CLASSIC else ModelConfig
     try:
-        config = ModelConfig(**record)
+        return shape(**{key: value for key, value in record.items() if (key, value) != ("architecture", CLASSIC)})
     except TypeError as error:
-        known = ", ".join(field.name for field in dataclasses.fields(ModelConfig))
+        known = ", ".join(field.name for field in dataclasses.fields(shape))
         raise ArtifactError(
             f"{artifact} has a model.json this code cannot read ({error}); it knows: {known}"
         ) from error
+
+
+def read_checkpoint(artifact: Artifact) -> tuple[ModelShape, dict[str, Tensor]]:
+    """The model's shape and its weights, on the CPU.
+
+    Raises:
+        ArtifactError: as `read_shape`, or a file that is no safetensors file.
+    """
+    config = read_shape(artifact)
     try:
         return config, load_file(artifact.file("model.safetensors"), device="cpu")
     except SafetensorError as error:

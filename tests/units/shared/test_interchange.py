@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from a1_basics import adapters as basics
-from shared.doors.protocols import ModelConfig
+from shared.doors.protocols import ClassicConfig, ModelConfig, ModelShape
 from shared.errors import DataError
-from shared.interchange import huggingface, llama_layout, model_shape, weight_files
+from shared.interchange import gpt2_layout, huggingface, llama_layout, model_shape, weight_files
 
 SMALL = ModelConfig(vocab_size=50, context_length=16, d_model=32, num_layers=2, num_heads=4, d_ff=48)
+CLASSIC = ClassicConfig(vocab_size=50, context_length=16, d_model=32, num_layers=2, num_heads=4, d_ff=48)
 OPTIONS = [
     {},
     {"num_kv_heads": 2, "tied_embeddings": True, "rope_theta": 500_000.0, "norm_eps": 1e-6},
@@ -28,6 +29,8 @@ OPTIONS = [
     {"qk_norm": True, "qkv_bias": True, "tied_embeddings": True},
     {"head_dim": 16},
 ]
+SHAPES: list[ModelShape] = [*(dataclasses.replace(SMALL, **options) for options in OPTIONS), CLASSIC]
+GPT2 = {"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 32, "n_layer": 2, "n_head": 4}
 LLAMA = {
     "model_type": "llama",
     "vocab_size": 50,
@@ -44,7 +47,7 @@ def config_of(**options) -> ModelConfig:
     return dataclasses.replace(SMALL, **options)
 
 
-def random_weights(config: ModelConfig, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+def random_weights(config: ModelShape, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
     """No two numbers alike, gains and biases included."""
     generator = torch.Generator().manual_seed(0)
     state = basics.build_model(config).state_dict()
@@ -62,17 +65,19 @@ def edit(path: Path, **changes) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_doctests():
-    assert doctest.testmod(llama_layout).failed == 0
+@pytest.mark.parametrize("module", [llama_layout, gpt2_layout])
+def test_doctests(module):
+    assert doctest.testmod(module).failed == 0
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-def test_the_table_names_every_tensor_of_the_model_with_its_shape(options):
-    config = config_of(**options)
+@pytest.mark.parametrize("config", SHAPES)
+def test_the_table_names_every_tensor_of_the_model_with_its_shape(config):
     state = basics.build_model(config).state_dict()
-    rows = list(llama_layout.rows(config))
-    assert {row.ours: row.shape for row in rows} == {name: tuple(t.shape) for name, t in state.items()}
+    rows = list((gpt2_layout if config is CLASSIC else llama_layout).rows(config))
+    ours = [(name, shape) for row in rows for name, shape in row.our_shapes.items()]
+    assert dict(ours) == {name: tuple(tensor.shape) for name, tensor in state.items()}
     assert len({row.theirs for row in rows}) == len(rows)
+    assert len(dict(ours)) == len(ours)
 
 
 def test_their_names_are_the_published_ones():
@@ -95,15 +100,45 @@ def test_their_names_are_the_published_ones():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("options", OPTIONS)
-def test_there_and_back_changes_no_bit(tmp_path, options, dtype):
-    config = config_of(**options)
+@pytest.mark.parametrize("config", SHAPES)
+def test_there_and_back_changes_no_bit(tmp_path, config, dtype):
     weights = random_weights(config, dtype)
     huggingface.write_model(tmp_path, config, weights)
     read, found = huggingface.read_model(tmp_path)
     assert read == config
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[name], weights[name]) and found[name].dtype == dtype for name in weights)
+
+
+def test_gpt2_names_are_the_published_ones():
+    block = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj", "ln_1", "ln_2"]
+    wanted = {f"h.{layer}.{part}.{kind}" for layer in range(2) for part in block for kind in ("weight", "bias")}
+    wanted |= {"wte.weight", "wpe.weight", "ln_f.weight", "ln_f.bias"}
+    assert {row.theirs for row in gpt2_layout.rows(CLASSIC, prefix="")} == wanted
+    assert {row.theirs for row in gpt2_layout.rows(CLASSIC)} == {f"transformer.{name}" for name in wanted}
+
+
+def test_gpt2_matrices_lie_transposed_and_side_by_side():
+    weights = random_weights(CLASSIC)
+    joined = {row.theirs: row.to_theirs(weights) for row in gpt2_layout.rows(CLASSIC, prefix="")}["h.1.attn.c_attn.weight"]
+    features = torch.randn(3, 32, generator=torch.Generator().manual_seed(2))
+    apart = [features @ weights[f"layers.1.attn.{name}_proj.weight"].T for name in ("q", "k", "v")]
+    # Another order of summing 32 terms.
+    torch.testing.assert_close(features @ joined, torch.cat(apart, dim=-1), atol=1e-5, rtol=1e-5)
+
+
+def test_the_oldest_gpt2_files_are_read(tmp_path):
+    weights = random_weights(CLASSIC)
+    huggingface.write_model(tmp_path, CLASSIC, weights)
+    file = tmp_path / weight_files.SINGLE
+    bare = {name.removeprefix("transformer."): tensor for name, tensor in load_file(file).items()}
+    causal = {f"h.{layer}.attn.bias": torch.ones(1, 1, 16, 16).tril() for layer in range(2)}
+    save_file(bare | causal | {"lm_head.weight": bare["wte.weight"].clone()}, file)
+    found = huggingface.read_model(tmp_path)[1]
+    assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+    save_file(bare | {"lm_head.weight": torch.zeros(50, 32)}, file)
+    with pytest.raises(DataError, match="one of both is wrong"):
+        huggingface.read_model(tmp_path)
 
 
 @given(heads=st.integers(1, 5), half=st.integers(1, 8), data=st.data())
@@ -160,7 +195,7 @@ def test_half_precision_export_rounds_once(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model_type": "mixtral"}, "mixtral.*llama, qwen2, qwen3"),
+        ({"model_type": "mixtral"}, "mixtral.*gpt2, llama, qwen2, qwen3"),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "RoPE scaling.*llama3"),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "RoPE scaling.*linear"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "RoPE scaling.*yarn"),
@@ -185,6 +220,28 @@ def test_half_precision_export_rounds_once(tmp_path):
 def test_what_we_do_not_compute_is_refused_by_name(changes, said):
     with pytest.raises(DataError, match=said):
         model_shape.from_config_json(LLAMA | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"activation_function": "relu"}, "activation_function='relu'.*gelu_new"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx"),
+        ({"scale_attn_weights": False}, "scale_attn_weights"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings"),
+        ({"add_cross_attention": True}, "add_cross_attention"),
+        ({"n_head": 5}, "n_embd=32.*5 heads"),
+        ({"n_inner": 0}, "n_inner=0"),
+    ],
+)
+def test_a_gpt2_that_we_do_not_compute_is_refused_by_name(changes, said):
+    with pytest.raises(DataError, match=said):
+        gpt2_layout.from_config_json(GPT2 | changes)
+
+
+def test_a_silent_gpt2_is_the_smallest_release():
+    assert gpt2_layout.from_config_json({"model_type": "gpt2"}) == ClassicConfig()
+    assert gpt2_layout.from_config_json(GPT2) == dataclasses.replace(CLASSIC, d_ff=128)
 
 
 def test_plain_settings_that_newer_releases_write_are_taken():

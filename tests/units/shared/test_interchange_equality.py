@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from a1_basics import adapters as basics
-from shared.doors.protocols import ModelConfig
+from shared.doors.protocols import ClassicConfig, ModelConfig, ModelShape
 from shared.errors import DataError
 from shared.interchange import huggingface, llama_layout
 
@@ -29,7 +29,11 @@ FAMILIES = {
         {"qk_norm": True, "qkv_bias": True, "d_model": 30, "head_dim": 10},
     ],
 }
-CASES = [(name, options) for name, cases in FAMILIES.items() for options in cases]
+SHAPES: list[tuple[str, ModelShape]] = [
+    (name, dataclasses.replace(SMALL, **options)) for name, cases in FAMILIES.items() for options in cases
+]
+TURNED = list(SHAPES)  # those with RoPE
+SHAPES.append(("GPT2LMHeadModel", ClassicConfig(50, 64, d_model=32, num_layers=2, num_heads=4, d_ff=48)))
 TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 """Logits of size ten from two layers of float32 sums in another order differ by about 1e-6."""
 
@@ -44,6 +48,7 @@ SHAPE = {
     "rms_norm_eps": 1e-4,
     "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
 }
+GPT2_SHAPE = {"vocab_size": 50, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
 THEIRS = [
     ("Llama", {"num_key_value_heads": 4}),
     ("Llama", {"head_dim": 6, "tie_word_embeddings": True}),
@@ -52,6 +57,8 @@ THEIRS = [
     ("Qwen2", {"tie_word_embeddings": True, "num_key_value_heads": 1}),
     ("Qwen3", {"head_dim": 24}),
     ("Qwen3", {"head_dim": 8, "tie_word_embeddings": True, "attention_bias": True}),
+    ("GPT2", {}),
+    ("GPT2", {"n_inner": 40, "layer_norm_epsilon": 1e-3}),
 ]
 
 
@@ -83,8 +90,10 @@ def load_ours(folder: Path) -> torch.nn.Module:
 
 
 def theirs_at_random(family: str, options: dict) -> Any:
-    config = getattr(transformers, f"{family}Config")(**SHAPE | options)
-    model: Any = stir(getattr(transformers, f"{family}ForCausalLM")(config))
+    is_gpt2 = family == "GPT2"
+    config = getattr(transformers, f"{family}Config")(**(GPT2_SHAPE if is_gpt2 else SHAPE) | options)
+    model: Any = getattr(transformers, f"{family}LMHeadModel" if is_gpt2 else f"{family}ForCausalLM")(config)
+    stir(model)
     for name, parameter in model.named_parameters():
         if name.endswith("o_proj.bias"):  # ours has none: zero is what we can hold
             torch.nn.init.zeros_(parameter)
@@ -92,9 +101,9 @@ def theirs_at_random(family: str, options: dict) -> Any:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("name", "options"), CASES)
-def test_our_export_has_our_logits_there(tmp_path, token_ids, name, options):
-    ours = stir(basics.build_model(dataclasses.replace(SMALL, **options)))
+@pytest.mark.parametrize(("name", "shape"), SHAPES)
+def test_our_export_has_our_logits_there(tmp_path, token_ids, name, shape):
+    ours = stir(basics.build_model(shape))
     huggingface.write_model(tmp_path, ours.config, ours.state_dict(), max_shard_bytes=20_000)  # type: ignore[arg-type]
     theirs = load_theirs(tmp_path)
     assert type(theirs).__name__ == name
@@ -118,10 +127,10 @@ def test_half_precision_weights_arrive_exactly(tmp_path, token_ids):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("name", "options"), CASES)
-def test_a_forgotten_reordering_is_seen_in_the_logits(tmp_path, token_ids, monkeypatch, name, options):
+@pytest.mark.parametrize(("name", "shape"), TURNED)
+def test_a_forgotten_reordering_is_seen_in_the_logits(tmp_path, token_ids, monkeypatch, name, shape):
     monkeypatch.setattr(llama_layout, "halves_from_pairs", lambda rows, heads: rows)
-    ours = stir(basics.build_model(dataclasses.replace(SMALL, **options)))
+    ours = stir(basics.build_model(shape))
     huggingface.write_model(tmp_path, ours.config, ours.state_dict())  # type: ignore[arg-type]
     difference = (load_theirs(tmp_path)(token_ids).logits - ours(token_ids)).abs().max()
     assert difference > 1000 * TOLERANCE["atol"]
