@@ -6,13 +6,14 @@ The directory lies outside the store: it is for other programs. The header of it
 import sys
 
 from a1_basics.configs import EXPORT_HF, ExportHF
+from shared.doors.protocols import ModelConfig, ModelShape
 from shared.errors import ConfigError
 from shared.interchange.folder import new_folder
 from shared.interchange.huggingface import DTYPES, write_model
 from shared.interchange.tokenizer_files import write_tokenizer_files
 from shared.runs.program import run_program
 from shared.store.artifacts import Store
-from shared.store.kinds import DOCUMENT_END, read_checkpoint, read_tokenizer
+from shared.store.kinds import TokenizerFiles, read_checkpoint, read_tokenizer
 
 INPUTS = {"checkpoint": "Checkpoint"}
 OUTPUTS: dict[str, str] = {}
@@ -25,18 +26,15 @@ def main(config: ExportHF) -> None:
     checkpoint = store.open(config.checkpoint, "Checkpoint")
     tokenizer = store.open(checkpoint.parents["tokenizer"], "Tokenizer")
     files = read_tokenizer(tokenizer)
-    end_token = next(index for index, token in files.vocab.items() if token == DOCUMENT_END.encode())
     shape, weights = read_checkpoint(checkpoint)
     with new_folder(config.out) as folder:
         write_model(
             folder,
             shape,
             weights,
-            # Beside a Qwen2, transformers 5 reads every tokenizer with Qwen2's own split pattern. A tokenizer that cuts
-            # otherwise would silently get other ids, so its model is written as a Llama with biases.
-            family="llama" if shape.qkv_bias and not shape.qk_norm else None,
+            family=family(shape, files),
             dtype=None if config.dtype == "stored" else DTYPES[config.dtype],
-            end_token=end_token,
+            end_token=files.end_of_text_id,
             max_shard_bytes=config.max_shard_bytes,
             metadata={"checkpoint": checkpoint.digest, "tokenizer": tokenizer.digest},
         )
@@ -44,6 +42,17 @@ def main(config: ExportHF) -> None:
     print(f"{checkpoint} is now {config.out}; load it with")
     print(f"  AutoModelForCausalLM.from_pretrained({str(config.out)!r})")
     print(f"  AutoTokenizer.from_pretrained({str(config.out)!r})")
+
+
+def family(shape: ModelShape, files: TokenizerFiles) -> str | None:
+    """Whose model to write it as; None: the one that is known for its options.
+
+    Beside a Qwen2, transformers 5 gives every tokenizer Qwen2's split pattern and normalization. One that cuts otherwise
+    would silently get other ids, so its model becomes a Llama with biases, which computes the same.
+    """
+    has_biases = isinstance(shape, ModelConfig) and shape.qkv_bias and not shape.qk_norm
+    is_qwens = (files.pattern, files.normalizer) == ("qwen2", "NFC")
+    return "llama" if has_biases and not is_qwens else None
 
 
 def check(config: ExportHF) -> None:

@@ -1,20 +1,20 @@
-"""Read a Hugging Face directory (Llama, Qwen2 or Qwen3; safetensors) into a Checkpoint and a Tokenizer.
+"""Read a Hugging Face directory (Llama, Qwen2, Qwen3 or GPT-2; safetensors) into a Checkpoint and a Tokenizer.
 
 Nothing is downloaded and nothing is unpickled. What this workspace's transformer does not compute (RoPE scaling,
 sliding windows, other activations) is refused by name.
 """
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 from a1_basics.configs import IMPORT_HF, ImportHF
-from shared import accounting
-from shared.doors.protocols import ModelConfig
+from shared.doors.protocols import ClassicConfig, ModelShape
 from shared.errors import ConfigError, DataError
 from shared.interchange.huggingface import read_model, read_shape
-from shared.interchange.tokenizer_files import TOKENIZER_FILES, read_tokenizer_files
+from shared.interchange.tokenizer_files import read_tokenizer_files, tokenizer_sources
 from shared.interchange.weight_files import WeightFiles
 from shared.runs.program import run_program
 from shared.runs.progress import progress
@@ -55,23 +55,20 @@ def main(config: ImportHF) -> None:
         with store.draft("Checkpoint", config=told, parents=parents, name=config.name, key=key) as draft:
             _, weights = read_model(source, bar.advance)
             write_checkpoint(draft, shape, weights)
-    print(f"{draft.artifact}: {accounting.parameters(shape).total:,} parameters, {num_tokens:,} tokens")
+    num_parameters = sum(tensor.numel() for tensor in weights.values())
+    print(f"{draft.artifact}: {num_parameters:,} parameters, {num_tokens:,} tokens")
 
 
 def imported(config: ImportHF, store: Store) -> Artifact:
     """The directory's own tokenizer, published as `config.name`."""
     files = read_tokenizer_files(config.source)
-    told = {
-        "files": {
-            name: sha256_of(path) for name in TOKENIZER_FILES if (path := config.source / name).exists()
-        }
-    }
+    told = {"files": {path.name: sha256_of(path) for path in tokenizer_sources(config.source)}}
     with store.draft("Tokenizer", config=told, parents={}, name=config.name) as draft:
-        write_tokenizer(draft, files.vocab, files.merges, files.special_tokens, files.pattern)
+        write_tokenizer(draft, files)
     return draft.artifact
 
 
-def shape_of(config: ImportHF) -> ModelConfig:
+def shape_of(config: ImportHF) -> ModelShape:
     """The model's shape, with the context that was asked for.
 
     Raises:
@@ -85,6 +82,10 @@ def shape_of(config: ImportHF) -> ModelConfig:
             f"context_length={config.context_length} must lie between 1 and the {shape.context_length} positions "
             f"that the model in {config.source} was trained for"
         )
+    if isinstance(shape, ClassicConfig):
+        raise ConfigError(
+            "a GPT-2 learned a vector for each position: import it with all, without --context-length"
+        )
     return dataclasses.replace(shape, context_length=config.context_length)
 
 
@@ -92,7 +93,8 @@ def plan(config: ImportHF) -> dict[str, Any]:
     """What would be imported."""
     shape, files = shape_of(config), WeightFiles(config.source)
     return {
-        "parameters": accounting.parameters(shape).total,
+        "architecture": "GPT-2" if isinstance(shape, ClassicConfig) else "transformer",
+        "stored_numbers": sum(math.prod(size) for size in files.shapes.values()),
         "weight_files": len(files.files),
         "checkpoint_bytes": files.num_bytes,
     }

@@ -57,7 +57,9 @@ def write_model(
         theirs = {name: tensor.to(dtype) for name, tensor in theirs.items()}
     write_json(folder / "config.json", record)
     ends = {"bos_token_id": end_token, "eos_token_id": end_token, "pad_token_id": end_token}
-    write_json(folder / "generation_config.json", {"do_sample": False} | (ends if end_token is not None else {}))
+    write_json(
+        folder / "generation_config.json", {"do_sample": False} | (ends if end_token is not None else {})
+    )
     write_weights(folder, theirs, max_shard_bytes=max_shard_bytes, metadata=metadata or {})
 
 

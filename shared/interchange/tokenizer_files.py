@@ -1,84 +1,71 @@
-"""A tokenizer as the two files that Hugging Face's `AutoTokenizer` looks for beside a model.
+"""A tokenizer as the files that Hugging Face's `AutoTokenizer` looks for beside a model.
 
-`tokenizer.json` holds the tokenizer itself: vocabulary and merges in the byte alphabet, the pattern that cuts text, and
-the special tokens. `tokenizer_config.json` names the roles of the special tokens. The end-of-text token plays all three:
-it begins a document, ends it, and pads; transformers adds it nowhere by itself, so ids there are ids here.
+`tokenizer.json` holds the tokenizer itself; `tokenizer_config.json` names the roles of its special tokens. Our end-of-text
+token plays three: it begins a document, ends it, and pads. transformers adds none of them by itself, so ids there are ids
+here.
 """
 
 from pathlib import Path
-from typing import Any
 
 from shared.errors import DataError
+from shared.interchange.tokenizer_json import (
+    END_OF_TEXT_NAMES,
+    read_gpt2_files,
+    read_tokenizer_json,
+    write_tokenizer_json,
+)
 from shared.interchange.weight_files import read_json_object
 from shared.store.disk import write_json
-from shared.store.kinds import DOCUMENT_END, TokenizerFiles
-from shared.store.kinds.tokenizer import bytes_to_text, text_to_bytes
-
-TOKENIZER_FILES = ("tokenizer.json",)  # what a tokenizer is read from
-GPT2_PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
-BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-SPLIT = {"type": "Split", "pattern": {"Regex": GPT2_PATTERN}, "behavior": "Isolated", "invert": False}
-PRE_TOKENIZER = {"type": "Sequence", "pretokenizers": [SPLIT, BYTE_LEVEL]}
+from shared.store.kinds import TokenizerFiles
 
 
 def write_tokenizer_files(folder: Path, files: TokenizerFiles, context_length: int) -> None:
-    """Write both files."""
-    specials = {token.encode("utf-8"): token for token in files.special_tokens}
-    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    added = [
-        {"id": index, "content": specials[token], **plain}
-        for index, token in sorted(files.vocab.items())
-        if token in specials
-    ]
-    record = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        "normalizer": None,
-        "pre_tokenizer": PRE_TOKENIZER,
-        "post_processor": None,
-        "decoder": BYTE_LEVEL,
-        "model": {
-            "type": "BPE",
-            "vocab": {
-                specials.get(token) or bytes_to_text(token): index
-                for index, token in sorted(files.vocab.items())
-            },
-            "merges": [[bytes_to_text(left), bytes_to_text(right)] for left, right in files.merges],
-        },
-    }
-    write_json(folder / "tokenizer.json", record)
-    write_json(folder / "tokenizer_config.json", tokenizer_config(DOCUMENT_END, context_length))
+    """Write both files.
+
+    Raises:
+        DataError: a tokenizer that `tokenizer.json` cannot describe.
+    """
+    write_tokenizer_json(folder / "tokenizer.json", files)
+    roles = {f"{role}_token": files.end_of_text for role in ("bos", "eos", "pad")}
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context_length}
+    write_json(folder / "tokenizer_config.json", settings | roles | {"clean_up_tokenization_spaces": False})
 
 
-def tokenizer_config(end_of_text: str, context_length: int) -> dict[str, Any]:
-    """The roles of the special tokens, and what transformers would otherwise guess."""
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": end_of_text,
-        "eos_token": end_of_text,
-        "pad_token": end_of_text,
-        "model_max_length": context_length,
-        "clean_up_tokenization_spaces": False,
-        "add_prefix_space": False,
-    }
+def tokenizer_sources(folder: Path) -> list[Path]:
+    """The files of a directory that its tokenizer is made from: `tokenizer.json`, or a GPT-2's own two.
+
+    Beside other models, vocabulary and merges alone do not say how text is split: they are not enough.
+
+    Raises:
+        DataError: none of these.
+    """
+    choices = [[folder / "tokenizer.json"], [folder / "vocab.json", folder / "merges.txt"]]
+    is_gpt2 = read_json_object(folder / "config.json").get("model_type") == "gpt2"
+    for paths in choices if is_gpt2 else choices[:1]:
+        if all(path.is_file() for path in paths):
+            return paths
+    raise DataError(
+        f"{folder} has no tokenizer.json. Put the one of this model there, or name a tokenizer of the store: "
+        "--tokenizer=NAME"
+    )
 
 
 def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     """The tokenizer of a directory.
 
+    Where no added token has one of the names that usually close a document, `eos_token` of `tokenizer_config.json` says
+    which does. It is not asked first: a chat model's `eos_token` ends a turn, not a document.
+
     Raises:
-        DataError: no `tokenizer.json`, or one that does more than byte-pair encoding by GPT-2's pattern.
+        DataError: no tokenizer, or one that is not supported, by the name of the part.
     """
-    record = read_json_object(folder / "tokenizer.json")
-    model = record.get("model") or {}
-    if model.get("type") != "BPE" or record.get("pre_tokenizer") != PRE_TOKENIZER or record.get("normalizer"):
-        raise DataError(f"{folder / 'tokenizer.json'} is no byte-level BPE with GPT-2's pattern")
-    specials = {entry["id"]: entry["content"] for entry in record["added_tokens"]}
-    vocab = {
-        index: specials[index].encode() if index in specials else text_to_bytes(token)
-        for token, index in model["vocab"].items()
-    }
-    merges = [(text_to_bytes(left), text_to_bytes(right)) for left, right in model["merges"]]
-    return TokenizerFiles(vocab, merges, list(specials.values()), None)
+    sources = tokenizer_sources(folder)
+    if len(sources) == 2:
+        return read_gpt2_files(*sources)
+    content = read_json_object(sources[0])
+    names = {entry.get("content") for entry in content.get("added_tokens") or () if isinstance(entry, dict)}
+    closing, settings = "", folder / "tokenizer_config.json"
+    if settings.is_file() and not names & set(END_OF_TEXT_NAMES):
+        token = read_json_object(settings).get("eos_token")
+        closing = token.get("content", "") if isinstance(token, dict) else token or ""
+    return read_tokenizer_json(sources[0], closing)

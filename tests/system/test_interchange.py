@@ -12,7 +12,7 @@ import torch
 from a1_basics import adapters as basics
 from a1_basics.configs import EXPORT_HF, GENERATE, IMPORT_HF
 from a1_basics.run import export_hf, generate, import_hf
-from shared.doors.protocols import ModelConfig
+from shared.doors.protocols import ClassicConfig, ModelConfig, ModelShape
 from shared.runs.program import run_program
 from shared.store.artifacts import Artifact, Store
 from shared.store.kinds import (
@@ -20,17 +20,20 @@ from shared.store.kinds import (
     read_checkpoint,
     read_samples,
     read_tokenizer,
+    trained_tokenizer,
     write_checkpoint,
     write_tokenizer,
 )
 
 PROGRAMS = {export_hf: EXPORT_HF, import_hf: IMPORT_HF, generate: GENERATE}
 STORY = "Once upon a time there was a fox.  It had 1234 friends, don't you know?\n\nété 한국어 \t end " * 20
+TEXT = STORY[:80] + f"12345 a{DOCUMENT_END}{DOCUMENT_END}\r\n\n  ÉTÉ  'S 'll 日本 e\u0301 x  "
 SHAPE = ModelConfig(vocab_size=400, context_length=96, d_model=32, num_layers=2, num_heads=4, d_ff=48)
-FAMILIES = {
-    "LlamaForCausalLM": {"tied_embeddings": True, "num_kv_heads": 2},
-    "Qwen3ForCausalLM": {"qk_norm": True, "head_dim": 12},
-    "biased": {"qkv_bias": True},
+FAMILIES: dict[str, ModelShape] = {
+    "LlamaForCausalLM": dataclasses.replace(SHAPE, tied_embeddings=True, num_kv_heads=2),
+    "Qwen3ForCausalLM": dataclasses.replace(SHAPE, qk_norm=True, head_dim=12),
+    "biased": dataclasses.replace(SHAPE, qkv_bias=True),
+    "GPT2LMHeadModel": ClassicConfig(400, 96, d_model=32, num_layers=2, num_heads=4, d_ff=48),
 }
 
 
@@ -47,20 +50,22 @@ def run(tmp_path, capsys, monkeypatch):
     return run_one
 
 
-def made(name: str, options: dict) -> Artifact:
+def made(name: str, shape: ModelShape = SHAPE, end: str = DOCUMENT_END, **tokenizer: Any) -> Artifact:
     """A tokenizer that learned from `STORY` and a model with random weights, sharp enough that greedy text varies."""
     store = Store("artifacts")
     Path("story.txt").write_text(STORY, encoding="utf-8")
-    vocab, merges = basics.run_train_bpe("story.txt", SHAPE.vocab_size, [DOCUMENT_END])
+    vocab, merges = basics.run_train_bpe("story.txt", SHAPE.vocab_size, [end])
     with store.draft("Tokenizer", config={}, parents={}, name=name) as draft:
-        write_tokenizer(draft, vocab, merges, [DOCUMENT_END])
+        write_tokenizer(draft, dataclasses.replace(trained_tokenizer(vocab, merges, [end]), **tokenizer))
     parents = {"tokenizer": draft.artifact.digest}
-    config = dataclasses.replace(SHAPE, vocab_size=len(vocab), **options)
+    config = dataclasses.replace(shape, vocab_size=len(vocab))
     generator = torch.Generator().manual_seed(0)
     weights = {}
     for key, tensor in basics.build_model(config).state_dict().items():
         noise = torch.randn(tensor.shape, generator=generator)
-        weights[key] = 3 * noise * tensor.shape[-1] ** -0.5 if tensor.ndim == 2 else 1 + 0.5 * noise
+        scale = 3 if key.startswith("layers.") else 1  # a tied table this strong would only repeat its input
+        is_gain = key.endswith("weight") and tensor.ndim == 1
+        weights[key] = noise * (scale * tensor.shape[-1] ** -0.5 if tensor.ndim == 2 else 0.5) + is_gain
     with store.draft("Checkpoint", config={}, parents=parents, name=name) as draft:
         write_checkpoint(draft, config, weights)
     return draft.artifact
@@ -74,15 +79,15 @@ def greedy_text(run, checkpoint: str, prompt: str) -> str:
     return sample["text"]
 
 
-@pytest.mark.parametrize("options", FAMILIES.values(), ids=FAMILIES)
-def test_export_and_import_change_nothing(run, options):
-    before = made("ours", options)
+@pytest.mark.parametrize("shape", FAMILIES.values(), ids=FAMILIES)
+def test_export_and_import_change_nothing(run, shape):
+    before = made("ours", shape)
     assert run(export_hf, "--checkpoint", "ours", "--out", "new/hf", "--max-shard-bytes", 20_000)[0] == 0
     assert run(import_hf, "--source", "new/hf", "--name", "back")[0] == 0
     store = Store("artifacts")
     back = store.open("back", "Checkpoint")
-    (shape, weights), (found_shape, found) = read_checkpoint(before), read_checkpoint(back)
-    assert found_shape == shape
+    (kept_shape, weights), (found_shape, found) = read_checkpoint(before), read_checkpoint(back)
+    assert found_shape == kept_shape
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
     tokenizer = read_tokenizer(store.open(before.parents["tokenizer"], "Tokenizer"))
@@ -94,12 +99,12 @@ def test_export_and_import_change_nothing(run, options):
     assert store.open("again", "Checkpoint").digest == first  # the content counts, not the place
 
 
-@pytest.mark.parametrize("options", FAMILIES.values(), ids=FAMILIES)
-def test_hugging_face_writes_the_same_greedy_text(run, options, request):
+@pytest.mark.parametrize("shape", FAMILIES.values(), ids=FAMILIES)
+def test_hugging_face_writes_the_same_greedy_text(run, shape, request):
     transformers: Any = pytest.importorskip(
         "transformers", reason="not checked: transformers is not installed (make setup EXTRAS=hf)"
     )
-    made("ours", options)
+    made("ours", shape)
     assert run(export_hf, "--checkpoint", "ours", "--out", "hf")[0] == 0
     tokenizer = transformers.AutoTokenizer.from_pretrained("hf")
     model = transformers.AutoModelForCausalLM.from_pretrained("hf")
@@ -107,11 +112,9 @@ def test_hugging_face_writes_the_same_greedy_text(run, options, request):
     assert type(model).__name__ == ("LlamaForCausalLM" if family == "biased" else family)
     assert (model.config.eos_token_id, tokenizer.eos_token) == (tokenizer.eos_token_id, DOCUMENT_END)
 
-    ours = read_tokenizer(Store("artifacts").open("ours", "Tokenizer"))
-    encoder = basics.get_tokenizer(ours.vocab, ours.merges, ours.special_tokens)
-    text = STORY + f"12345 a{DOCUMENT_END}{DOCUMENT_END}\r\n\n  ÉTÉ  'S 'll 日本 \u0301 x  "
-    assert tokenizer(text)["input_ids"] == encoder.encode(text)
-    assert tokenizer.decode(encoder.encode(text)) == text
+    ours = basics.build_tokenizer(read_tokenizer(Store("artifacts").open("ours", "Tokenizer")))
+    assert tokenizer(TEXT)["input_ids"] == ours.encode(TEXT)
+    assert tokenizer.decode(ours.encode(TEXT)) == TEXT
 
     prompt = "Once upon"
     prompt_ids = tokenizer(tokenizer.bos_token + prompt, return_tensors="pt")
@@ -121,8 +124,44 @@ def test_hugging_face_writes_the_same_greedy_text(run, options, request):
     assert theirs == greedy_text(run, "ours", prompt)
 
 
+def test_biases_beside_qwens_own_tokenizer_are_a_qwen2(run):
+    transformers: Any = pytest.importorskip(
+        "transformers", reason="not checked: transformers is not installed (make setup EXTRAS=hf)"
+    )
+    made("ours", FAMILIES["biased"], pattern="qwen2", normalizer="NFC")
+    assert run(export_hf, "--checkpoint", "ours", "--out", "hf")[0] == 0
+    ours = basics.build_tokenizer(read_tokenizer(Store("artifacts").open("ours", "Tokenizer")))
+    assert type(transformers.AutoModelForCausalLM.from_pretrained("hf")).__name__ == "Qwen2ForCausalLM"
+    assert transformers.AutoTokenizer.from_pretrained("hf")(TEXT)["input_ids"] == ours.encode(TEXT)
+
+
+def test_the_end_of_a_document_has_whatever_name_the_directory_gives_it(run):
+    made("ours", end="<stop>")
+    assert run(export_hf, "--checkpoint", "ours", "--out", "hf")[0] == 0
+    assert run(import_hf, "--source", "hf", "--name", "back")[0] == 0
+    assert read_tokenizer(Store("artifacts").open("back", "Tokenizer")).end_of_text == "<stop>"
+
+
+def test_vocabulary_and_merges_alone_are_enough_for_a_gpt2_only(run):
+    before = read_tokenizer(Store("artifacts").open(made("ours").parents["tokenizer"], "Tokenizer"))
+    made("classic", FAMILIES["GPT2LMHeadModel"])
+    for name in ("classic", "ours"):
+        assert run(export_hf, "--checkpoint", name, "--out", name)[0] == 0
+        model = json.loads(Path(name, "tokenizer.json").read_text())["model"]
+        Path(name, "tokenizer.json").unlink()
+        Path(name, "vocab.json").write_text(json.dumps(model["vocab"]))
+        Path(name, "merges.txt").write_text(
+            "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in model["merges"])
+        )
+    assert run(import_hf, "--source", "classic")[0] == 0
+    assert read_tokenizer(Store("artifacts").open("imported", "Tokenizer")) == before
+    status, said = run(import_hf, "--source", "ours")
+    assert (status, "no tokenizer.json" in said) == (2, True)
+    assert run(import_hf, "--source", "ours", "--tokenizer", "imported")[0] == 0
+
+
 def test_half_precision_on_the_way_out_stays_so_on_the_way_in(run):
-    made("ours", {})
+    made("ours")
     assert run(export_hf, "--preset", "bfloat16", "--checkpoint", "ours", "--out", "hf")[0] == 0
     assert run(import_hf, "--source", "hf", "--name", "back")[0] == 0
     _, weights = read_checkpoint(Store("artifacts").open("back", "Checkpoint"))
@@ -131,17 +170,21 @@ def test_half_precision_on_the_way_out_stays_so_on_the_way_in(run):
 
 
 def test_a_shorter_context_can_be_asked_for_and_a_longer_one_not(run):
-    made("ours", {})
+    made("ours")
     assert run(export_hf, "--checkpoint", "ours", "--out", "hf")[0] == 0
     assert run(import_hf, "--source", "hf", "--context-length", 32)[0] == 0
     shape, _ = read_checkpoint(Store("artifacts").open("imported", "Checkpoint"))
     assert shape.context_length == 32
     status, said = run(import_hf, "--source", "hf", "--context-length", 97)
     assert (status, "96 positions" in said) == (2, True)
+    made("classic", FAMILIES["GPT2LMHeadModel"])
+    assert run(export_hf, "--checkpoint", "classic", "--out", "classic")[0] == 0
+    status, said = run(import_hf, "--source", "classic", "--context-length", 32)
+    assert (status, "each position" in said) == (2, True)
 
 
 def test_what_is_there_is_not_overwritten_and_what_a_kill_left_is_cleared(run):
-    made("ours", {})
+    made("ours")
     Path("hf").mkdir()
     Path(".hf.unfinished").mkdir()
     Path(".hf.unfinished/model.safetensors").write_bytes(b"half")
@@ -154,7 +197,7 @@ def test_what_is_there_is_not_overwritten_and_what_a_kill_left_is_cleared(run):
 
 
 def test_a_failed_export_leaves_nothing(run, monkeypatch):
-    made("ours", {})
+    made("ours")
 
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -176,7 +219,7 @@ def test_a_failed_export_leaves_nothing(run, monkeypatch):
     ],
 )
 def test_a_refused_directory_leaves_no_checkpoint(run, file, changes, said):
-    made("ours", {})
+    made("ours")
     assert run(export_hf, "--checkpoint", "ours", "--out", "hf")[0] == 0
     path = Path("hf", file)
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))

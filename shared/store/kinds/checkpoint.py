@@ -38,9 +38,7 @@ def write_checkpoint(
         seen.add(plain.data_ptr())
     draft.require_free(sum(tensor.nbytes for tensor in tensors.values()))
     save_file(tensors, draft.path / "model.safetensors", metadata={"format": "pt"})
-    records = {"model.json": _to_record(model_config)} | (
-        {"training.json": training} if training else {}
-    )
+    records = {"model.json": _to_record(model_config)} | ({"training.json": training} if training else {})
     for name, record in records.items():
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False)
         (draft.path / name).write_text(text + "\n", encoding="utf-8")
@@ -60,7 +58,9 @@ def read_shape(artifact: Artifact) -> ModelShape:
     record = json.loads(artifact.file("model.json").read_text(encoding="utf-8"))
     shape = ClassicConfig if record.get("architecture") == CLASSIC else ModelConfig
     try:
-        return shape(**{key: value for key, value in record.items() if (key, value) != ("architecture", CLASSIC)})
+        return shape(
+            **{key: value for key, value in record.items() if (key, value) != ("architecture", CLASSIC)}
+        )
     except TypeError as error:
         known = ", ".join(field.name for field in dataclasses.fields(shape))
         raise ArtifactError(

@@ -112,7 +112,9 @@ def test_there_and_back_changes_no_bit(tmp_path, config, dtype):
 
 def test_gpt2_names_are_the_published_ones():
     block = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj", "ln_1", "ln_2"]
-    wanted = {f"h.{layer}.{part}.{kind}" for layer in range(2) for part in block for kind in ("weight", "bias")}
+    wanted = {
+        f"h.{layer}.{part}.{kind}" for layer in range(2) for part in block for kind in ("weight", "bias")
+    }
     wanted |= {"wte.weight", "wpe.weight", "ln_f.weight", "ln_f.bias"}
     assert {row.theirs for row in gpt2_layout.rows(CLASSIC, prefix="")} == wanted
     assert {row.theirs for row in gpt2_layout.rows(CLASSIC)} == {f"transformer.{name}" for name in wanted}
@@ -120,7 +122,9 @@ def test_gpt2_names_are_the_published_ones():
 
 def test_gpt2_matrices_lie_transposed_and_side_by_side():
     weights = random_weights(CLASSIC)
-    joined = {row.theirs: row.to_theirs(weights) for row in gpt2_layout.rows(CLASSIC, prefix="")}["h.1.attn.c_attn.weight"]
+    joined = {row.theirs: row.to_theirs(weights) for row in gpt2_layout.rows(CLASSIC, prefix="")}[
+        "h.1.attn.c_attn.weight"
+    ]
     features = torch.randn(3, 32, generator=torch.Generator().manual_seed(2))
     apart = [features @ weights[f"layers.1.attn.{name}_proj.weight"].T for name in ("q", "k", "v")]
     # Another order of summing 32 terms.
