@@ -47,8 +47,8 @@ def main(config: ExportHF) -> None:
 def family(shape: ModelShape, files: TokenizerFiles) -> str | None:
     """Whose model to write it as; None: the one that is known for its options.
 
-    Beside a Qwen2, transformers 5 gives every tokenizer Qwen2's split pattern and normalization. One that cuts otherwise
-    would silently get other ids, so its model becomes a Llama with biases, which computes the same.
+    Beside a Qwen2, transformers 5 gives every tokenizer Qwen2's split pattern and normalization. One that cuts
+    otherwise would silently get other ids, so its model becomes a Llama with biases, which computes the same.
     """
     has_biases = isinstance(shape, ModelConfig) and shape.qkv_bias and not shape.qk_norm
     is_qwens = (files.pattern, files.normalizer) == ("qwen2", "NFC")

@@ -1,7 +1,7 @@
 """Where each weight of a classic model lies in a GPT-2 checkpoint of Hugging Face, and what its `config.json` says.
 
-Two things differ besides names. Their matrices are stored as (d_in, d_out), the transpose of ours. And queries, keys and
-values are one matrix, side by side. No position is turned here (GPT-2 learns its positions), so no rows are reordered.
+Two things differ besides names. Their matrices are stored as (d_in, d_out), the transpose of ours. And queries, keys
+and values are one matrix, side by side. GPT-2 learns its positions and turns nothing, so no rows are reordered.
 
 Source: [gpt2-2019] section 2.3.
 """

@@ -1,8 +1,8 @@
 """A tokenizer as the files that Hugging Face's `AutoTokenizer` looks for beside a model.
 
-`tokenizer.json` holds the tokenizer itself; `tokenizer_config.json` names the roles of its special tokens. Our end-of-text
-token plays three: it begins a document, ends it, and pads. transformers adds none of them by itself, so ids there are ids
-here.
+`tokenizer.json` holds the tokenizer itself; `tokenizer_config.json` names the roles of its special tokens. Our
+end-of-text token plays three: it begins a document, ends it, and pads. transformers adds none of them by itself, so ids
+there are ids here.
 """
 
 from pathlib import Path
