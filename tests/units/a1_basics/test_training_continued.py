@@ -17,6 +17,7 @@ from shared.store.kinds import (
     ShardWriter,
     read_checkpoint,
     read_run_log,
+    trained_tokenizer,
     write_checkpoint,
     write_corpus,
     write_tokenizer,
@@ -25,13 +26,13 @@ from shared.store.kinds import (
 MODEL = ModelConfig(vocab_size=257, context_length=8, d_model=16, num_layers=1, num_heads=2, d_ff=32)
 
 
-def save_shards(store: Store, name: str, text: bytes, pattern: str = "p") -> None:
+def save_shards(store: Store, name: str, text: bytes, pattern: str = "gpt2") -> None:
     """Byte-level shards of a text; another `pattern` is another tokenizer."""
     with store.draft("Corpus", config={}, parents={}) as corpus:
         write_corpus(corpus, {"train": [text.decode()]})
     with store.draft("Tokenizer", config={}, parents={}) as tokenizer:
         vocab = {index: bytes([index]) for index in range(256)} | {256: b"<|endoftext|>"}
-        write_tokenizer(tokenizer, vocab, [], ["<|endoftext|>"], pattern)
+        write_tokenizer(tokenizer, trained_tokenizer(vocab, [], ["<|endoftext|>"], pattern=pattern))
     parents = {"corpus": corpus.artifact.digest, "tokenizer": tokenizer.artifact.digest}
     with (
         store.draft("Shards", config={}, parents=parents, name=name) as draft,
@@ -46,7 +47,7 @@ def job(tmp_path):
     store = Store(tmp_path / "artifacts")
     save_shards(store, "first", b"abcdefgh" * 20)
     save_shards(store, "second", b"hgfedcba" * 20)
-    save_shards(store, "foreign", b"hgfedcba" * 20, pattern="q")
+    save_shards(store, "foreign", b"hgfedcba" * 20, pattern="qwen2")
     return TrainJob(
         MODEL,
         "first",
