@@ -47,6 +47,28 @@ class ExportTokenizer:
     store: Path = Path("artifacts")  # where artifacts lie
 
 
+SWEPT_MODEL = ModelConfig(
+    vocab_size=8192, context_length=256, d_model=512, num_layers=8, num_heads=8, d_ff=1344
+)
+
+
+@dataclass(frozen=True)
+class TokenizerSweep:
+    """Compare vocabulary sizes and rules for cutting text."""
+
+    corpora: tuple[str, ...] = (
+        "toy",
+        "python_library",
+    )  # names of Corpora: each trains, and is audited held-out
+    vocab_sizes: tuple[int, ...] = (512, 1024, 2048, 4096, 8192, 16384)  # tokens, rising
+    rules_vocab_size: int = 8192  # tokens; at which of the sizes the rules are compared
+    train_megabytes: float = 4.0  # bytes of training text in units of 10^6, in equal parts from each corpus
+    audit_megabytes: float = 0.5  # bytes of held-out text of each corpus, in units of 10^6
+    model: ModelConfig = SWEPT_MODEL  # the shape whose share of embeddings is told, at every size
+    name: str = "tokenizers"  # the Runs' name
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
 @dataclass(frozen=True)
 class Encode:
     """Turn every split of a Corpus into token ids."""
@@ -206,6 +228,16 @@ TRAIN_TOKENIZER = {
 }
 IMPORT_TOKENIZER = {"default": ImportTokenizer()}
 EXPORT_TOKENIZER = {"default": ExportTokenizer()}
+TOKENIZER_SWEEP = {
+    "toy": TokenizerSweep(),
+    "tiny": TokenizerSweep(
+        corpora=("toy",),
+        vocab_sizes=(300, 512),
+        rules_vocab_size=512,
+        train_megabytes=0.1,
+        audit_megabytes=0.02,
+    ),
+}
 ENCODE = {
     "toy": Encode(),
     "one_gpu": Encode(corpus="tinystories", tokenizer="tinystories", name="tinystories"),
