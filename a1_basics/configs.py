@@ -139,6 +139,35 @@ class ImportHF:
     store: Path = Path("artifacts")  # where artifacts lie
 
 
+@dataclass(frozen=True)
+class LadderRun:
+    """Climb the ladder from a counted bigram to a modern transformer, every rung on the same characters."""
+
+    shards: str = "ladder"  # name or digest of Shards, of a character tokenizer
+    name: str = "ladder"  # the Runs' name
+    rungs: tuple[str, ...] = ()  # which, by name; none: all of them
+    d_model: int = 64
+    num_layers: int = 4  # from the residual rung on; below it, one
+    num_heads: int = 4  # from the multi-head rung on
+    num_kv_heads: int = 2  # from the grouped-query rung on
+    context_length: int = 64  # characters
+    dropout: float = 0.1  # fraction of numbers left out, from the dropout rung on
+    steps: int = 2000  # optimizer steps of every rung
+    batch_size: int = 16  # sequences per step: at this few characters, many steps beat smooth gradients
+    train_tokens: int = 100_000  # the last so many of the training split, 0 for all: few, to be overfitted
+    max_learning_rate: float = 0.0  # 0: each rung its own, the best of a few that were tried
+    evaluate_batches: int = 32  # of held-out text, along the curve; the table's figure takes all of it
+    prompt_tokens: int = 32  # held-out characters that each sample goes on from
+    sample_tokens: int = 300
+    temperature: float = 0.8  # of the samples
+    seed: int = 0
+    precision: str = "float32"  # auto | float32 | bfloat16: matrices this small gain nothing from bfloat16
+    device: str = "auto"  # auto | cpu | cuda | mps
+    impl: str = "reference"  # whose batches, loss, clipping, schedule, evaluation and sampling
+    store: Path = Path("artifacts")  # where artifacts lie
+    runs: Path = Path("runs")  # where unfinished runs lie
+
+
 def feed_forward_width(d_model: int, multiple: int = 64) -> int:
     """About 8/3 of `d_model`, in whole multiples: three matrices then cost what two of width 4 d_model would.
 
@@ -220,6 +249,31 @@ def one_gpu() -> TrainJob:
     )
 
 
+def shakespeare_char() -> LadderRun:
+    """half an hour on two fast cores: the top rung at nanoGPT's size, 10.7M parameters"""
+    return LadderRun(
+        name="shakespeare_char",
+        rungs=("counted bigram", "Muon"),
+        d_model=384,
+        num_layers=6,
+        num_heads=6,
+        num_kv_heads=6,  # as many as heads: at this size the cache is no matter
+        context_length=256,
+        dropout=0.2,
+        steps=2500,
+        batch_size=16,
+        train_tokens=0,
+        evaluate_batches=16,
+        sample_tokens=500,
+        precision="auto",
+    )
+
+
+LADDER_RUNS = {
+    "default": LadderRun(),
+    "tiny": LadderRun(steps=20, d_model=32, num_layers=2, sample_tokens=40, evaluate_batches=2),
+    "shakespeare_char": shakespeare_char,
+}
 TRAIN_LM = {"toy": toy, "tiny": tiny, "a1": a1, "one_gpu": one_gpu}
 TRAIN_TOKENIZER = {
     "toy": TrainTokenizer(),

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from jaxtyping import Int
 from numpy import ndarray
-from torch import nn
+from torch import nn, optim
 
 from a1_basics.training.evaluate import evaluate
 from a1_basics.training.parts import fill_slots
@@ -31,6 +31,7 @@ from shared.runs.guard import Guard
 from shared.store.kinds import Shards
 
 MakeStep = Callable[[BasicsDoor, TrainJob, Attend | None, torch.dtype], TrainStep]
+MakeOptimizer = Callable[[nn.Module, TrainJob], optim.Optimizer]
 
 
 def check_job(job: TrainJob, shards: Shards) -> None:
@@ -81,10 +82,13 @@ def run_language_model(
     run_dir: Path,
     *,
     make_step: MakeStep = language_model_step,
+    make_optimizer: MakeOptimizer | None = None,
     guard: Guard = runner.DEFAULT_GUARD,
     config: Mapping[str, Any] | None = None,
 ) -> runner.RunResult[TrainState]:
     """Train `model` to the end of the job, going on from the newest checkpoint in `run_dir`.
+
+    `make_optimizer` None: the door's AdamW, matrices decayed.
 
     Raises:
         DivergenceError, Preempted: as in `shared.runs.runner`.
@@ -92,12 +96,7 @@ def run_language_model(
     device = pick_device(job.device)
     dtype = pick_precision(job.precision, device)
     attend = fill_slots(parts, model, job.model)
-    optimizer = parts.get_adamw_cls()(
-        parameter_groups(model, job.weight_decay),
-        lr=job.max_learning_rate,
-        betas=(job.beta1, job.beta2),
-        eps=job.adam_eps,
-    )
+    optimizer = make_optimizer(model, job) if make_optimizer else adamw(parts, model, job)
     train_tokens, val_tokens = shards.tokens("train"), shards.tokens("val")
     context_length = job.model.context_length
 
@@ -138,4 +137,14 @@ def run_language_model(
         flops_per_step=tokens_per_step * accounting.training_flops_per_token(job.model, context_length),
         peak_flops_per_second=peak_flops_per_second(device, dtype),
         label=f"train {job.name}",
+    )
+
+
+def adamw(parts: BasicsDoor, model: nn.Module, job: TrainJob) -> optim.Optimizer:
+    """The door's AdamW with the job's settings."""
+    return parts.get_adamw_cls()(
+        parameter_groups(model, job.weight_decay),
+        lr=job.max_learning_rate,
+        betas=(job.beta1, job.beta2),
+        eps=job.adam_eps,
     )

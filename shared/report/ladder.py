@@ -1,0 +1,221 @@
+"""Make the page of a ladder: what each rung brings, as a figure, a table, the curves and a sample of every rung."""
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from shared.report.markup import STYLE_SHEET, Html, document, tag, together, trusted
+from shared.report.pages import COST_FILE, FILL_IN_COST, short_count, table
+from shared.report.plots import FONT_POINTS, PALETTE, STYLE, Curve, inline_svg, loss_curves, save
+from shared.runs.program import run_program
+from shared.runs.progress import clock_text
+from shared.runs.runlog import VALIDATION_LOSS, series
+from shared.runs.steps import already_made, recorded, step_key
+from shared.store.artifacts import Store
+from shared.store.kinds import read_report, read_runs
+from shared.store.manifests import MEASURED
+
+INPUTS = {"ladder": "Runs"}
+OUTPUTS = {"report": "Report"}
+
+ROW_INCHES, FRAME_INCHES = 0.285, 0.75
+NOISE_NATS = 0.01  # two seeds of one rung differ by about as much: a smaller step proves nothing
+Rows = Sequence[Mapping[str, Any]]
+Curves = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class LadderPage:
+    """Which ladder to show."""
+
+    ladder: str = "ladder"  # name or digest of the Runs of a1_basics.run.ladder
+    name: str = "ladder"  # the Report's name
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+PRESETS = {"default": LadderPage()}
+
+
+def main(config: LadderPage) -> None:
+    """Publish the Report `config.name` and say where its page is."""
+    store = Store(config.store)
+    source = store.open(config.ladder, "Runs")
+    title = source.name_hint or config.ladder
+    config = dataclasses.replace(config, ladder=source.digest)
+    inputs = {"ladder": source.digest}
+    style = hashlib.sha256(STYLE_SHEET.read_bytes()).hexdigest()  # the key knows Python sources only
+    key = step_key("shared.report.ladder", config, {**inputs, "style": style, "title": title}, [])
+    report = already_made(store, key, config.name)
+    if report is None:
+        rows, curves = read_runs(source)
+        with store.draft(
+            "Report", config=recorded(config), parents=inputs, name=config.name, key=key
+        ) as draft:
+            write_page(draft.path, title, rows, curves)
+        report = draft.artifact
+        print(report)
+    print(f"open in a browser: {read_report(report)}")
+
+
+def write_page(folder: Path, title: str, rows: Rows, curves: Curves) -> Path:
+    """The page, its figures and the measured times, in a folder; returns the page."""
+    page = folder / "index.html"
+    page.write_text(
+        document(
+            f"{title}: from a bigram to a transformer",
+            headline(title, rows),
+            ladder_section(rows, curves, folder / "figures"),
+            script=FILL_IN_COST,
+            script_file=COST_FILE,
+        ),
+        encoding="utf-8",
+    )
+    (folder / MEASURED).mkdir(exist_ok=True)
+    costs = {f"seconds-{index}": clock_text(row["seconds"]) for index, row in enumerate(rows)}
+    (folder / COST_FILE).write_text(f"window.cost = {json.dumps(costs)};\n", encoding="utf-8")
+    return page
+
+
+def headline(title: str, rows: Rows) -> Html:
+    """The whole climb in one sentence."""
+    first, last = rows[0], rows[-1]
+    tokens = short_count(max(row["train_tokens"] for row in rows))
+    return tag(
+        "header",
+        tag("p", "Ladder of models", class_="kicker"),
+        tag("h1", title),
+        tag(
+            "p",
+            f"From {first['validation_loss_nats']:.2f} nats per character ({first['run']}) to "
+            f"{last['validation_loss_nats']:.2f} ({last['run']}). Every rung is the one before it with one thing "
+            f"changed, and reads the same {tokens} characters.",
+            class_="lede",
+        ),
+    )
+
+
+def ladder_section(rows: Rows, curves: Curves, folder: Path) -> Html:
+    """Figure, table, curves and samples: what another page may show as well."""
+    words = "; ".join(f"{row['run']} {row['validation_loss_nats']:.2f}" for row in rows)
+    figures = [
+        tag(
+            "div",
+            trusted(inline_svg(draw_ladder(folder / f"ladder_{size}.png", rows, width), words)),
+            class_=size,
+        )
+        for size, width in (("wide", 7.2), ("narrow", 4.2))
+    ]
+    return together(
+        tag("h2", "What each rung brings"),
+        tag(
+            "figure",
+            figures,
+            tag("figcaption", "Loss on held-out text in nats per character; lower is better."),
+        ),
+        ladder_table(rows),
+        curves_figure(curves, folder),
+        tag("h2", "What each rung writes"),
+        tag("p", "Each goes on from the same held-out characters, set bold. Unedited.", class_="note"),
+        tag("div", [sample_block(row) for row in rows], class_="samples"),
+    )
+
+
+def draw_ladder(path: Path, rows: Rows, width_inches: float) -> Path:
+    """One line of text for each rung, its loss as a dot beside it, the fall from the rung before as a bar."""
+    losses = [row["validation_loss_nats"] for row in rows]
+    places = range(len(rows))
+    low, high = min(losses), max(losses)
+    margin = 0.12 * (high - low or 1.0)
+    with mpl.rc_context({**STYLE, "axes.grid.axis": "x"}):
+        figure = Figure(figsize=(width_inches, FRAME_INCHES + ROW_INCHES * len(rows)), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        for place, (before, after) in enumerate(pairwise(losses), start=1):
+            colour = PALETTE["series-0" if after <= before else "series-1"]
+            axes.plot(
+                [before, after], [place, place], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt"
+            )
+            axes.plot([before, before], [place - 1, place], color=PALETTE["muted"], linewidth=0.8)
+        axes.scatter(losses, places, s=26, color=PALETTE["series-0"], zorder=3)
+        for place, loss in zip(places, losses, strict=True):
+            axes.annotate(
+                f"{loss:.3f}",
+                (loss, place),
+                xytext=(-8, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+            )
+        axes.set_yticks([*places], [row["run"] for row in rows], fontsize=FONT_POINTS, color=PALETTE["ink"])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(low - margin * (7.2 / width_inches) * 1.2, high + margin / 2)
+        axes.set_xlabel("held-out loss, nats per character")
+        return save(figure, path)
+
+
+def ladder_table(rows: Rows) -> Html:
+    """Rung, what is new, parameters, time, loss and what the rung changed."""
+    cells = []
+    for index, row in enumerate(rows):
+        change = row["validation_loss_nats"] - rows[index - 1]["validation_loss_nats"] if index else None
+        seconds = tag("span", tag("span", data_value=""), data_cost=f"seconds-{index}", hidden="")
+        cells.append(
+            [
+                together(tag("b", row["run"]), tag("br"), tag("small", row["new"])),
+                f"{row['parameters']:,}",
+                seconds,
+                f"{row['validation_loss_nats']:.3f}",
+                "" if change is None else f"{change:+.3f}",
+            ]
+        )
+    note = (
+        f"A change of less than about {NOISE_NATS} is within what another seed would give. Some rungs aim at something "
+        "else than the loss: RMSNorm at less work, GQA at a smaller cache, QK-norm at training that does not break."
+    )
+    heads = ["rung and what is new", "parameters", "time", "nats", "change"]
+    return together(table(heads, cells), tag("p", note, class_="note"))
+
+
+def curves_figure(curves: Curves, folder: Path) -> Html | None:
+    """Held-out loss along training, one curve for each rung that was trained."""
+    drawn = []
+    for name, records in curves.items():
+        x, y = series(records, VALIDATION_LOSS)
+        if len(x) > 1:
+            drawn.append(Curve(name, x, y))
+    if not drawn:
+        return None
+    path = loss_curves(folder / "curves.png", drawn, height_inches=4.6, y_label="held-out loss, nats")
+    return tag(
+        "figure",
+        trusted(inline_svg(path, "held-out loss of every rung over its training")),
+        tag(
+            "figcaption",
+            "The same along training, on a part of the held-out text.",
+        ),
+    )
+
+
+def sample_block(row: Mapping[str, Any]) -> Html:
+    """What one rung writes."""
+    return tag(
+        "article",
+        tag("h3", row["run"]),
+        tag("blockquote", tag("span", row["prompt"], class_="prompt"), row["sample"]),
+        tag("p", f"{row['validation_loss_nats']:.3f} nats · temperature {row['temperature']}"),
+        class_="sample",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main, PRESETS, inputs=INPUTS, outputs=OUTPUTS))
