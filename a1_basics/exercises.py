@@ -344,6 +344,62 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     numeric.ADAMW_ACCOUNTING,
     Exercise(
+        id="learning_rate_schedule",
+        title="The learning-rate schedule",
+        points=1,
+        door=("run_get_lr_cosine_schedule",),
+        budget="about 8 lines; no training",
+        why=(
+            "The learning rate is the setting that decides most. A schedule that jumps, never comes down or rises "
+            "again still trains, to a loss that is a few percent worse than it could be."
+        ),
+        hints=(
+            "Draw it first: up along a straight line, down along half a cosine, then level. Write the rate at the "
+            "four corners (step 0, the end of the warm-up, the end of the cosine, far beyond) beside the drawing.",
+            "Three cases, in this order: it < warmup_iters; it > cosine_cycle_iters; in between.",
+            "In between, progress = (it - warmup_iters) / (cosine_cycle_iters - warmup_iters) runs from 0 to 1, and "
+            "0.5 * (1 + cos(pi * progress)) from 1 to 0. That is the share of the way from min to max.",
+            "Traps: warmup_iters=0 must never reach a division by it, and cosine_cycle_iters=warmup_iters makes "
+            "progress 0/0; the cosine spans the steps after the warm-up, not all of them; return a Python float.",
+        ),
+        forbidden=(
+            "torch.optim.lr_scheduler.CosineAnnealingLR",
+            "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts",
+            "torch.optim.lr_scheduler.LinearLR",
+            "torch.optim.lr_scheduler.SequentialLR",
+            "torch.optim.lr_scheduler.OneCycleLR",
+            "transformers.get_cosine_schedule_with_warmup",
+        ),
+    ),
+    Exercise(
+        id="gradient_clipping",
+        title="Gradient clipping",
+        points=1,
+        door=("run_gradient_clipping",),
+        budget="about 8 lines; no training",
+        why=(
+            "One strange batch can move all weights so far that hundreds of steps are lost. Clipping bounds the "
+            "step; done wrongly it does nothing, or makes every small step a large one, and says so in neither case."
+        ),
+        hints=(
+            "Lay all gradients of all parameters end to end: one long vector. If it is longer than max_l2_norm, make "
+            "it shorter without turning it.",
+            "The joint norm is the root of the sum of all squares. Every gradient is multiplied by the same factor, "
+            "max_l2_norm / (norm + 1e-6), and only if the norm exceeds the bound.",
+            "Collect the gradients in a list first, `[p.grad for p in parameters if p.grad is not None]`: the "
+            "argument may be a generator and lives for one loop.",
+            "Traps: p.grad = p.grad * factor makes a new tensor, p.grad.mul_(factor) does not; gradients of zero or "
+            "no gradients at all are no error; sum the squares in float32, because float16 and bfloat16 cannot.",
+        ),
+        forbidden=(
+            "torch.nn.utils.clip_grad_norm_",
+            "torch.nn.utils.clip_grad_norm",
+            "torch.nn.utils.clip_grad.clip_grad_norm_",
+            "torch.nn.utils.clip_grads_with_norm_",
+            "torch.nn.utils.get_total_norm",
+        ),
+    ),
+    Exercise(
         id="get_batch",
         title="Batches from one long row of tokens",
         points=2,

@@ -1,0 +1,14 @@
+"""Clamps every number to the bound: large ones are cut, small ones stay, and the step turns."""
+
+import torch
+
+REJECTED_BY = "test_direction_is_kept"
+
+
+@torch.no_grad()
+def run_gradient_clipping(parameters, max_l2_norm):
+    grads = [p.grad for p in parameters if p.grad is not None]
+    total = sum((g.float() ** 2).sum() for g in grads) ** 0.5
+    if total > max_l2_norm:
+        for g in grads:
+            g.clamp_(-max_l2_norm, max_l2_norm)
