@@ -428,6 +428,30 @@ EXERCISES: tuple[Exercise, ...] = (
             "never fall back to the CPU when the device asked for is not there.",
         ),
     ),
+    Exercise(
+        id="checkpointing",
+        title="Checkpoints",
+        points=1,
+        door=("run_save_checkpoint", "run_load_checkpoint"),
+        prerequisites=("adamw",),
+        budget="about 8 lines; no training",
+        why=(
+            "Every long run is interrupted. A checkpoint that forgets the optimizer's averages or a changed rate "
+            "resumes without an error and trains another model; one that is unpickled carelessly runs the program "
+            "of whoever wrote it."
+        ),
+        hints=(
+            "Ask model and optimizer for everything they hold: each has a method that gives it as a dict, and one "
+            "that takes it back.",
+            "One dict of three entries (model, optimizer, iteration), written with torch.save, which takes paths and "
+            "open binary files alike; so does torch.load.",
+            "torch.load(src, map_location='cpu', weights_only=True): tensors land where every machine has room, and "
+            "the file cannot run code. load_state_dict copies them into the parameters that are there.",
+            "Traps: open(out, 'wb') refuses buffers; strict=False leaves random numbers where the file has none; "
+            "assign=True swaps parameters that the optimizer still holds; named_parameters() has no buffers; do not "
+            "touch generators, training mode or requires_grad.",
+        ),
+    ),
     written.EXPERIMENT_LOG,
     written.LEARNING_RATE,
     written.BATCH_SIZE_EXPERIMENT,

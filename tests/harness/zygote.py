@@ -35,6 +35,7 @@ def _preload() -> None:
     import pytest
     import regex
     import torch
+    import torch._dynamo  # seconds: the first optimizer that is made imports it, which is in every other problem
 
     import tests.harness.child
 

@@ -1,0 +1,17 @@
+"""Loads with strict=False: what the file lacks stays random, and nobody is told."""
+
+import torch
+
+REJECTED_BY = "test_another_model_is_refused"
+
+
+def run_save_checkpoint(model, optimizer, iteration, out):
+    content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "iteration": iteration}
+    torch.save(content, out)
+
+
+def run_load_checkpoint(src, model, optimizer):
+    content = torch.load(src, map_location="cpu", weights_only=True)
+    model.load_state_dict(content["model"], strict=False)
+    optimizer.load_state_dict(content["optimizer"])
+    return content["iteration"]

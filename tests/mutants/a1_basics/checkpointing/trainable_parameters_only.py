@@ -1,0 +1,21 @@
+"""Saves what requires a gradient: frozen parameters come back random."""
+
+import torch
+
+REJECTED_BY = "test_paths_and_files_both_work"
+
+
+def run_save_checkpoint(model, optimizer, iteration, out):
+    content = {
+        "model": {k: v for k, v in model.state_dict(keep_vars=True).items() if v.requires_grad},
+        "optimizer": optimizer.state_dict(),
+        "iteration": iteration,
+    }
+    torch.save(content, out)
+
+
+def run_load_checkpoint(src, model, optimizer):
+    content = torch.load(src, map_location="cpu", weights_only=True)
+    model.load_state_dict({**model.state_dict(), **content["model"]})
+    optimizer.load_state_dict(content["optimizer"])
+    return content["iteration"]
