@@ -100,6 +100,30 @@ class EvaluateLM:
 
 
 @dataclass(frozen=True)
+class LeaderboardCard:
+    """Write a result card for a checkpoint."""
+
+    checkpoint: str = "toy"  # name or digest of a Checkpoint
+    board: str = "cpu"  # cpu or gpu: the rules are in the handout
+    entrant: str = "anonymous"  # whose it is
+    name: str = "toy"  # the ResultCard's name
+    device: str = "auto"  # auto, cpu, cuda or mps
+    impl: str = "reference"  # whose model and evaluation
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+@dataclass(frozen=True)
+class LeaderboardCheck:
+    """Check result cards again, from their checkpoints, and rank those that hold."""
+
+    cards: tuple[str, ...] = ("toy",)  # names or digests of ResultCards
+    again: bool = False  # train each entry again and compare the weights: as long as the training was
+    device: str = "auto"  # auto, cpu, cuda or mps
+    impl: str = "reference"  # whose model, evaluation and training
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+@dataclass(frozen=True)
 class Generate:
     """Sample texts from a checkpoint."""
 
@@ -304,3 +328,8 @@ GENERATE = {
 }
 EXPORT_HF = {"stored": ExportHF(), "bfloat16": ExportHF(dtype="bfloat16")}
 IMPORT_HF = {"whole": ImportHF()}
+LEADERBOARD_CARD = {
+    "cpu": LeaderboardCard(),
+    "gpu": LeaderboardCard(board="gpu", checkpoint="one_gpu", name="one_gpu"),
+}
+LEADERBOARD_CHECK = {"default": LeaderboardCheck()}

@@ -38,6 +38,7 @@ KINDS: dict[str, Kind] = {
     ),
     "EvalReport": Kind(1, ("report.json",), "python -m a1_basics.run.evaluate_lm --name=NAME"),
     "Samples": Kind(1, ("samples.jsonl",), "python -m a1_basics.run.generate --name=NAME"),
+    "ResultCard": Kind(1, ("card.json", "card.md"), "python -m a1_basics.run.leaderboard_card --name=NAME"),
     "Report": Kind(1, ("index.html",), "python -m shared.report.make --name=NAME"),
 }
 

@@ -6,9 +6,11 @@ from shared.store.kinds.corpus import DOCUMENT_END, CorpusReader, read_corpus, w
 from shared.store.kinds.records import (
     read_eval_report,
     read_report,
+    read_result_card,
     read_run_log,
     read_samples,
     write_eval_report,
+    write_result_card,
     write_run_log,
     write_samples,
 )
@@ -36,6 +38,7 @@ __all__ = [
     "read_corpus",
     "read_eval_report",
     "read_report",
+    "read_result_card",
     "read_run_log",
     "read_runs",
     "read_samples",
@@ -47,6 +50,7 @@ __all__ = [
     "write_checkpoint",
     "write_corpus",
     "write_eval_report",
+    "write_result_card",
     "write_run_log",
     "write_runs",
     "write_samples",

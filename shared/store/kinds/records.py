@@ -1,4 +1,4 @@
-"""The kinds that are records of what happened: RunLog, EvalReport, Samples, Report.
+"""The kinds that are records of what happened: RunLog, EvalReport, Samples, ResultCard, Report.
 
 What a run measured of its machine (time, rate, memory) differs each time, so a RunLog keeps it in a file of
 its own outside the digest; `read_run_log` puts the two together again.
@@ -70,6 +70,17 @@ def write_samples(draft: Draft, samples: Iterable[dict[str, Any]]) -> None:
 def read_samples(artifact: Artifact) -> list[dict[str, Any]]:
     """The samples, in order."""
     return [*_read_lines(artifact.file("samples.jsonl"))]
+
+
+def write_result_card(draft: Draft, card: dict[str, Any], page: str) -> None:
+    """Write a leaderboard's card: its numbers, and a short page for people."""
+    _write_json(draft.path / "card.json", card)
+    (draft.path / "card.md").write_text(page, encoding="utf-8")
+
+
+def read_result_card(artifact: Artifact) -> dict[str, Any]:
+    """What a card claims."""
+    return json.loads(artifact.file("card.json").read_text(encoding="utf-8"))
 
 
 def read_report(artifact: Artifact) -> Path:
