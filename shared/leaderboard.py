@@ -20,18 +20,13 @@ from shared.corpora.make import MakeCorpus
 from shared.corpora.make import main as make_corpus
 from shared.corpora.stories import stories
 from shared.device import pick_device
-from shared.doors.protocols import BasicsDoor, TrainJob
+from shared.doors.protocols import BasicsDoor, ModelConfig, TrainJob
 from shared.errors import ArtifactError, ConfigError
 from shared.runs.config import from_dict
 from shared.store.archive import export_archive, import_archive
 from shared.store.artifacts import Artifact, Store
-from shared.store.kinds import (
-    DOCUMENT_END,
-    read_checkpoint,
-    read_corpus,
-    read_shards,
-    read_tokenizer,
-)
+from shared.store.kinds import DOCUMENT_END, read_checkpoint, read_corpus, read_shards, read_tokenizer
+from shared.store.kinds.checkpoint import read_shape
 
 FRESH_SEED = 1_000_003
 """Stories that no board's corpus holds: a model that learned the held-out text by heart does worse on these."""
@@ -130,7 +125,7 @@ def measure(
     require_board_corpus(entry.corpus, board)
     require_same_text(entry)
     spent = budget(entry, board)
-    config, weights = read_checkpoint(checkpoint)
+    config, (_, weights) = countable_shape(checkpoint), read_checkpoint(checkpoint)
     model = parts.build_model(config)
     try:
         model.load_state_dict(weights)
@@ -183,7 +178,7 @@ def budget(entry: Entry, board: Board) -> dict[str, Any]:
     tokens, flops, seconds = 0, 0.0, 0.0
     for one in entry.trained:
         job = job_of(one)
-        config, _ = read_checkpoint(one)
+        config = countable_shape(one)
         if job.model != config:
             raise refused(one, "the shape in its settings is not the shape of its model")
         num_tokens = job.steps * job.batch_size * job.model.context_length
@@ -207,6 +202,14 @@ def budget(entry: Entry, board: Board) -> dict[str, Any]:
             entry.checkpoint, f"{flops:.3g} FLOPs in {seconds:.3g} s are more than the machine can do"
         )
     return {"train_tokens": tokens, "train_flops": flops, "budget_fraction": flops / board.train_flops}
+
+
+def countable_shape(checkpoint: Artifact) -> ModelConfig:
+    """The model's shape. Raises: ArtifactError: one whose FLOPs nobody here counts."""
+    shape = read_shape(checkpoint)
+    if not isinstance(shape, ModelConfig):
+        raise refused(checkpoint, f"a {type(shape).__name__}; budgets are counted for a ModelConfig only")
+    return shape
 
 
 def job_of(checkpoint: Artifact) -> TrainJob:

@@ -185,7 +185,7 @@ def test_a_changed_file_is_refused(store, capsys):
     assert "damaged" in capsys.readouterr().err
 
 
-def refuses(
+def expect_refusal(
     store: Store, checkpoint: Artifact, said: str, board: Board | None = None, parts: Any = adapters
 ) -> None:
     board = board or leaderboard.BOARDS["small"]
@@ -196,7 +196,7 @@ def refuses(
 
 def test_more_training_than_the_budget_is_refused(store, board):
     honest = store.open("honest", "Checkpoint")
-    refuses(
+    expect_refusal(
         store, honest, "times the small board's budget", dataclasses.replace(board, train_flops=0.9 * FLOPS)
     )
 
@@ -204,29 +204,31 @@ def test_more_training_than_the_budget_is_refused(store, board):
 def test_training_before_a_warm_start_counts(store):
     longer = store.open(adapters.train(job(store, name="longer", init="honest")), "Checkpoint")
     assert longer.config["steps"] == 8
-    refuses(store, longer, "1.33 times")
+    expect_refusal(store, longer, "1.33 times")
 
 
 def test_speed_beyond_the_machine_is_refused(store, board):
     timed = dataclasses.replace(board, train_seconds=60.0)
     measured = forged(store, config={"seed": 2}, seconds=50.0)
     assert measure(store, measured, timed, adapters, "cpu")["train_flops"] == FLOPS
-    refuses(store, forged(store, config={"seed": 3}, seconds=1.0), "more than the machine can do", timed)
-    refuses(store, forged(store, config={"seed": 4}, seconds=61.0), "trained for 61 s", timed)
+    expect_refusal(
+        store, forged(store, config={"seed": 3}, seconds=1.0), "more than the machine can do", timed
+    )
+    expect_refusal(store, forged(store, config={"seed": 4}, seconds=61.0), "trained for 61 s", timed)
 
 
 def test_settings_of_another_model_are_refused(store):
     smaller = {"model": {**store.open("honest", "Checkpoint").config["model"], "num_layers": 0}}
-    refuses(store, forged(store, config=smaller), "shape")
+    expect_refusal(store, forged(store, config=smaller), "shape")
 
 
 def test_a_checkpoint_without_settings_is_refused(store):
-    refuses(store, forged(store, config={"made_up": 1}), "does not record how it was trained")
+    expect_refusal(store, forged(store, config={"made_up": 1}), "does not record how it was trained")
 
 
 def test_another_corpus_is_refused(store):
     chain(store, "other", seed=1)
-    refuses(
+    expect_refusal(
         store, store.open(adapters.train(job(store, name="other", shards="other")), "Checkpoint"), "corpus is"
     )
 
@@ -246,7 +248,7 @@ def test_a_corpus_that_only_claims_to_be_the_boards_is_refused(store):
     with store.draft("Corpus", config=real.config, parents={}) as draft:
         write_corpus(draft, {"train": ["a"], "val": ["a"]})
     end = read_shards(store.open("board", "Shards")).end_of_text_id
-    refuses(store, forged_shards(store, [97, end], [97, end], draft.artifact.digest), "2 Corpus")
+    expect_refusal(store, forged_shards(store, [97, end], [97, end], draft.artifact.digest), "2 Corpus")
 
 
 @pytest.mark.parametrize("fake", ["easy held-out text", "held-out text among the training text", "shortened"])
@@ -260,7 +262,7 @@ def test_shards_that_do_not_spell_the_corpus_are_refused(fake, store):
         val = val[: np.flatnonzero(val == end)[3] + 1]
     else:
         train = np.concatenate([train, val])
-    refuses(store, forged_shards(store, train, val), "does not spell|ends before")
+    expect_refusal(store, forged_shards(store, train, val), "does not spell|ends before")
 
 
 def test_held_out_text_learned_by_heart_is_refused(store):
@@ -272,11 +274,13 @@ def test_held_out_text_learned_by_heart_is_refused(store):
     knows = SimpleNamespace(
         build_model=adapters.build_model, get_tokenizer=adapters.get_tokenizer, evaluate_model=evaluate
     )
-    refuses(store, store.open("honest", "Checkpoint"), "trained on what it is measured on", parts=knows)
+    expect_refusal(
+        store, store.open("honest", "Checkpoint"), "trained on what it is measured on", parts=knows
+    )
 
 
 def test_a_loss_that_is_no_number_is_refused(store):
-    refuses(store, forged(store, scale=float("nan")), "not a finite number")
+    expect_refusal(store, forged(store, scale=float("nan")), "not a finite number")
 
 
 def test_training_again_finds_settings_that_were_not_used(store):
