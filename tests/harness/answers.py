@@ -111,9 +111,8 @@ def judge_one(question: Question, given: dict[str, Any], check: Check, store: Pa
         return TestGrade(question.id, "passed")
     lesson = Lesson(
         what=f"{question.id}: {question.asks} [{question.accepts}]",
-        why=said,
-        counterexample=f"you answered {str(answer)[:80]}",
-        test=question.id,
+        why="",  # the problem's own
+        counterexample=f"you answered {str(answer)[:80]}\n{said}",
     )
     return TestGrade(question.id, "failed", lesson=lesson)
 
@@ -149,14 +148,15 @@ def _total(exercise: Exercise, tests: tuple[TestGrade, ...], digest: str) -> Pro
         for kind in ("passed", "failed", "missing", "not checked", "error")
     }
     right = f"{len(by['passed'])} of {len(tests)} answers are right"
-    to_give = f"; still to give: {', '.join(t.id for t in by['missing'])}" if by["missing"] else ""
+    waiting = [t.id for t in by["missing"]]
+    to_give = f"; {len(waiting)} still to give: {shortened(waiting)}" if waiting else ""
     failure = None
     if by["error"]:
         failure = by["error"][0].lesson
         outcome, message = Outcome.ERROR, f"{by['error'][0].id}: {failure.why if failure else ''}"
     elif by["failed"]:
         outcome, failure = Outcome.FAILED, by["failed"][0].lesson
-        message = f"{right}; wrong: {', '.join(t.id for t in by['failed'])}{to_give}"
+        message = f"{right}; wrong: {shortened([t.id for t in by['failed']])}{to_give}"
     elif by["missing"]:
         outcome, message = Outcome.FAILED, right + to_give
     elif by["not checked"]:
@@ -165,6 +165,11 @@ def _total(exercise: Exercise, tests: tuple[TestGrade, ...], digest: str) -> Pro
     else:
         outcome, message = Outcome.PASSED, f"{right}"
     return blank(exercise, outcome, message, failure=failure, tests=tests, answers=digest)
+
+
+def shortened(names: list[str], most: int = 3) -> str:
+    """The first few names of many."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def written(exercise: Exercise, text: str | None, numbers: ProblemGrade | None) -> ProblemGrade:

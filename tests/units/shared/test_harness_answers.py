@@ -137,14 +137,15 @@ def test_feedback_names_the_mistake_and_not_the_number(value, said, tmp_path):
     grade = graded(f"[sums]\ncount = {value}\nshare = 12.5\n", tmp_path)
     assert grade.outcome is Outcome.FAILED
     assert grade.failure is not None
-    assert said in grade.failure.why
-    assert "4321" not in grade.failure.why + grade.message
+    assert said in grade.failure.counterexample
+    shown = grade.failure.counterexample.partition("\n")[2] + grade.message
+    assert "4321" not in shown
 
 
 def test_share_given_as_a_fraction_is_told_so(tmp_path):
     grade = graded("[sums]\ncount = 4321\nshare = 0.125\n", tmp_path)
     assert grade.failure is not None
-    assert "per cent" in grade.failure.why
+    assert "a whole has a hundred" in grade.failure.counterexample
 
 
 def test_files_that_are_no_files_are_errors(tmp_path):
@@ -212,8 +213,9 @@ def test_wrong_answers_are_rejected_by_the_question_they_name(exercise):
         row = {t.id: t for t in grade.tests}[trial.rejected_by]
         assert row.outcome in ("failed", "missing"), trial.name
         if row.lesson is not None:
-            told += row.lesson.why != keys.NO_GUESS
-            given_away = re.findall(r"\d[\d_.,]*\d", row.lesson.why)
+            said = row.lesson.counterexample.partition("\n")[2]
+            told += said != keys.NO_GUESS
+            given_away = re.findall(r"\d[\d_.,]*\d", said)
             assert str(known[trial.rejected_by]).replace("_", "") not in given_away, trial.name
     assert told >= 3
 
