@@ -13,41 +13,18 @@ from a1_basics.training.step import TrainState, language_model_step, parameter_g
 from shared.doors.protocols import ModelConfig, TrainJob
 from shared.errors import ArtifactError, ConfigError
 from shared.store.artifacts import Store
-from shared.store.kinds import (
-    ShardWriter,
-    read_checkpoint,
-    read_run_log,
-    trained_tokenizer,
-    write_checkpoint,
-    write_corpus,
-    write_tokenizer,
-)
+from shared.store.kinds import read_checkpoint, read_run_log, write_checkpoint
+from tests.units.a1_basics.byte_shards import save_byte_shards
 
 MODEL = ModelConfig(vocab_size=257, context_length=8, d_model=16, num_layers=1, num_heads=2, d_ff=32)
-
-
-def save_shards(store: Store, name: str, text: bytes, pattern: str = "gpt2") -> None:
-    """Byte-level shards of a text; another `pattern` is another tokenizer."""
-    with store.draft("Corpus", config={}, parents={}) as corpus:
-        write_corpus(corpus, {"train": [text.decode()]})
-    with store.draft("Tokenizer", config={}, parents={}) as tokenizer:
-        vocab = {index: bytes([index]) for index in range(256)} | {256: b"<|endoftext|>"}
-        write_tokenizer(tokenizer, trained_tokenizer(vocab, [], ["<|endoftext|>"], pattern=pattern))
-    parents = {"corpus": corpus.artifact.digest, "tokenizer": tokenizer.artifact.digest}
-    with (
-        store.draft("Shards", config={}, parents=parents, name=name) as draft,
-        ShardWriter(draft, 257, 256) as writer,
-    ):
-        for split in ("train", "val"):
-            writer.write(split, [*text, 256], num_bytes=len(text))
 
 
 @pytest.fixture
 def job(tmp_path):
     store = Store(tmp_path / "artifacts")
-    save_shards(store, "first", b"abcdefgh" * 20)
-    save_shards(store, "second", b"hgfedcba" * 20)
-    save_shards(store, "foreign", b"hgfedcba" * 20, pattern="qwen2")
+    save_byte_shards(store, "first", b"abcdefgh" * 20)
+    save_byte_shards(store, "second", b"hgfedcba" * 20)
+    save_byte_shards(store, "foreign", b"hgfedcba" * 20, pattern="llama3")
     return TrainJob(
         MODEL,
         "first",

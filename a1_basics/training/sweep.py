@@ -1,0 +1,224 @@
+"""A sweep: runs that differ in one thing, each resumable, their table and curves published as one Runs artifact.
+
+A member is a training job with the columns that tell it apart from the others and, where that is what is studied,
+another model or another step. Its directory lies under the sweep's and is keyed by everything that decides its outcome:
+a finished member is never run again, whatever becomes of the sweep around it. That a run diverges, or does not fit into
+memory, is a result like any other and not an error.
+"""
+
+import dataclasses
+import gc
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from a1_basics.studies import Study
+from a1_basics.training.loop import MakeStep, check_job, fresh_model, run_language_model
+from a1_basics.training.step import TrainState, language_model_step
+from shared import accounting, costs
+from shared.doors.protocols import BasicsDoor, ModelConfig, TrainJob
+from shared.doors.resolve import door, source_roots
+from shared.errors import DivergenceError
+from shared.runs.config import write_json
+from shared.runs.runlog import VALIDATION_LOSS, read_log
+from shared.runs.steps import already_made, recorded, step_key
+from shared.store.artifacts import Artifact, Store
+from shared.store.kinds import Shards, read_shards, read_tokenizer, write_runs
+
+FINISHED, DIVERGED, OUT_OF_MEMORY = "finished", "diverged", "out of memory"
+_RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a sweep."""
+
+    name: str  # as the table and the plot call it
+    job: TrainJob
+    facts: Mapping[str, Any] = field(default_factory=dict)  # its own columns, a unit in each key
+    build: Callable[[ModelConfig], nn.Module] | None = None  # a variant of the model; None: the door's own
+    make_step: MakeStep = language_model_step
+    finish: Callable[[TrainState], Mapping[str, Any]] | None = None  # columns asked of the trained model
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the outcome besides data and sources."""
+        parts = {"build": self.build, "make_step": self.make_step, "finish": self.finish}
+        named = {key: f"{part.__module__}.{part.__qualname__}" for key, part in parts.items() if part}
+        return recorded(self.job) | named | {"facts": dict(self.facts)}
+
+
+def job_of(study: Study, **changes: Any) -> TrainJob:
+    """The job that all members of a study start from, with one thing changed."""
+    job = TrainJob(
+        model=study.model,
+        shards=study.shards,
+        steps=study.steps,
+        batch_size=study.batch_size,
+        max_learning_rate=study.max_learning_rate,
+        min_learning_rate=study.max_learning_rate / 10,
+        warmup_steps=study.warmup_steps,
+        seed=study.seed,
+        precision=study.precision,
+        device=study.device,
+        evaluate_every_steps=max(study.steps // 8, 1),
+        evaluate_batches=study.evaluate_batches,
+        checkpoint_every_steps=max(study.steps // 4, 1),
+        keep_checkpoints=1,
+        impl=study.impl,
+        store=study.store,
+        runs=study.runs,
+    )
+    return dataclasses.replace(job, **changes)
+
+
+def run_sweep(experiment: str, study: Study, members: Sequence[Member]) -> Artifact:
+    """Run every member that has not finished yet and publish their table; the Runs artifact.
+
+    Raises:
+        ConfigError, ArtifactError: settings or shards that cannot work; seen before the first member begins.
+        Preempted, KeyboardInterrupt: asked to stop; the same command goes on within the same member.
+    """
+    store = Store(study.store)
+    source = store.open(study.shards, "Shards")
+    shards, inputs = read_shards(source), {"shards": source.digest}
+    for member in members:
+        check_job(member.job, shards)
+    sources = source_roots("a1_basics", study.impl)
+    study = dataclasses.replace(study, shards=source.digest, prices=costs.US_PRICES)  # prices change nothing
+    key = step_key(f"a1_basics.run.{experiment}", study, inputs, sources)
+    made = already_made(store, key, study.name)
+    if made is not None:
+        return made
+    token_bytes = read_tokenizer(store.open(source.parents["tokenizer"], "Tokenizer")).token_bytes()
+    parts = door("a1_basics", study.impl)
+    rows, curves = [], {}
+    for number, member in enumerate(members, 1):
+        job = dataclasses.replace(
+            member.job, shards=source.digest, name=f"{number}/{len(members)} {member.name}"
+        )
+        member = dataclasses.replace(member, job=job)
+        member_key = step_key("a1_basics.training.sweep", job, inputs | _hashable(member), sources)
+        run_dir = study.runs / study.name / f"{_slug(member.name)}-{member_key[:12]}"
+        result = _result(member, parts, shards, token_bytes, run_dir)
+        curves[member.name] = read_log(run_dir / "log.jsonl") if (run_dir / "log.jsonl").exists() else []
+        rows.append(_row(member, result, curves[member.name]))
+        print(_line(rows[-1]), flush=True)
+    config = {"experiment": experiment} | recorded(study)
+    with store.draft("Runs", config=config, parents=inputs, name=study.name, key=key) as draft:
+        write_runs(draft, rows, curves)
+        draft.cost_seconds = sum(row["seconds"] for row in rows)
+        draft.cost_flops = sum(row["train_flops"] for row in rows)
+    print(draft.artifact)
+    return draft.artifact
+
+
+def work_of(members: Sequence[Member]) -> list[costs.Work]:
+    """What the members will compute and hold."""
+    found = []
+    for job in (member.job for member in members):
+        model, seq = job.model, job.model.context_length
+        num_tokens = job.steps * job.batch_size * seq
+        memory_bytes = accounting.training_bytes(model) + accounting.activation_bytes(
+            model, job.batch_size, seq
+        )
+        flops = num_tokens * accounting.training_flops_per_token(model, seq)
+        found.append(costs.Work(job.steps, flops, memory_bytes))
+    return found
+
+
+def sweep_plan(study: Study, members: Sequence[Member]) -> dict[str, Any]:
+    """What a sweep will cost, on each kind of machine."""
+    work = work_of(members)
+    jobs = [member.job for member in members]
+    return {
+        "runs": len(members),
+        "train_tokens": sum(job.steps * job.batch_size * job.model.context_length for job in jobs),
+        "train_flops": sum(piece.flops for piece in work),
+        "largest_run_bytes": max(piece.memory_bytes for piece in work),
+        **{machine.label: str(costs.estimate(work, machine, study.prices)) for machine in costs.MACHINES},
+    }
+
+
+def _result(
+    member: Member, parts: BasicsDoor, shards: Shards, token_bytes: Any, run_dir: Path
+) -> dict[str, Any]:
+    """What came of a member: read from its directory when it has ended before, else run."""
+    ended = run_dir / _RESULT
+    if ended.exists():
+        return json.loads(ended.read_text(encoding="utf-8"))
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    model = fresh_model(member.job, member.build or parts.build_model)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    result: dict[str, Any] = {"parameters": count, "status": FINISHED, "reason": "", "seconds": None}
+    try:
+        done = run_language_model(
+            member.job, parts, model, shards, token_bytes, run_dir, make_step=member.make_step,
+            config=member.identity(),
+        )  # fmt: skip
+        result["seconds"] = done.train_seconds
+        if member.finish is not None:
+            result |= member.finish(done.state)
+        loss, guess = done.metrics[VALIDATION_LOSS], math.log(member.job.model.vocab_size)
+        if loss >= guess:  # finite to the end, and worth less than knowing nothing
+            worse = f"ended at {loss:.2f} nats per token, where guessing scores {guess:.2f}"
+            result |= {"status": DIVERGED, "reason": worse}
+    except DivergenceError as error:
+        result |= {"status": DIVERGED, "reason": str(error.__cause__ or error)}
+    except RuntimeError as error:  # torch has no error of its own for a CPU that is out of memory
+        if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+            raise
+        result |= {"status": OUT_OF_MEMORY, "reason": str(error).splitlines()[0]}
+    del model
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_json(ended, result)
+    shutil.rmtree(
+        run_dir / "checkpoints", ignore_errors=True
+    )  # its curve and result are all that is asked for
+    return result
+
+
+def _row(member: Member, result: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The member's line in the table."""
+    job = member.job
+    steps = max((record["step"] for record in curve), default=0)
+    seconds = result["seconds"] or max((record.get("elapsed_seconds", 0.0) for record in curve), default=0.0)
+    losses = [record[VALIDATION_LOSS] for record in curve if VALIDATION_LOSS in record]
+    num_tokens = steps * job.batch_size * job.model.context_length
+    return {
+        "run": member.name,
+        **member.facts,
+        **{key: value for key, value in result.items() if key != "seconds"},
+        "steps": steps,
+        "train_tokens": num_tokens,
+        "train_flops": num_tokens * accounting.training_flops_per_token(job.model, job.model.context_length),
+        "validation_loss_nats": losses[-1] if losses and result["status"] == FINISHED else math.inf,
+        "best_validation_loss_nats": min(losses, default=math.inf),
+        "seconds": seconds,
+        "tokens_per_second": num_tokens / seconds if seconds else 0.0,
+        "peak_memory_bytes": max((record.get("memory_bytes", 0.0) for record in curve), default=0.0),
+    }
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    loss = f"{row['validation_loss_nats']:.3f} nats per token on held-out text"
+    return f"  {row['run']}: {loss if row['status'] == FINISHED else row['status'] + ', ' + row['reason']}"
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-")
+
+
+def _hashable(member: Member) -> dict[str, str]:
+    return {key: json.dumps(value, sort_keys=True) for key, value in member.identity().items()}

@@ -1,0 +1,209 @@
+"""Sweeps: a table that is the same however often the sweep was interrupted, and divergence as a result."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from a1_basics.run import ablations, batch_size, divergence, learning_rate, scaling_audit
+from a1_basics.studies import Study
+from a1_basics.training import sweep
+from a1_basics.training.step import language_model_step
+from a1_basics.training.sweep import Member, job_of, run_sweep, sweep_plan
+from shared import accounting
+from shared.doors.protocols import ModelConfig
+from shared.errors import ConfigError, Preempted
+from shared.store.artifacts import Store
+from shared.store.kinds import read_runs
+from tests.units.a1_basics.byte_shards import VOCAB_SIZE, save_byte_shards
+
+MODEL = ModelConfig(VOCAB_SIZE, context_length=8, d_model=16, num_layers=1, num_heads=2, d_ff=32)
+
+
+@pytest.fixture
+def study(tmp_path):
+    store = Store(tmp_path / "artifacts")
+    save_byte_shards(store, "bytes", b"abcdefgh" * 40)
+    return Study(
+        "sweep",
+        MODEL,
+        "bytes",
+        steps=8,
+        batch_size=4,
+        warmup_steps=1,
+        precision="float32",
+        device="cpu",
+        store=store.root,
+        runs=tmp_path / "runs",
+    )
+
+
+def at_rates(study: Study, *rates: float, **parts) -> list[Member]:
+    jobs = [job_of(study, max_learning_rate=rate, min_learning_rate=rate) for rate in rates]
+    return [
+        Member(f"rate {rate:g}", job, {"max_learning_rate": rate}, **parts)
+        for rate, job in zip(rates, jobs, strict=True)
+    ]
+
+
+stops: list[int] = []
+
+
+def stopping_step(parts, job, attend, dtype):
+    """The step of every run here, stopped like a pre-empted job as often as `stops` says."""
+    step = language_model_step(parts, job, attend, dtype)
+
+    def stopped(state, batch):
+        if stops and state.steps_done == stops[0]:
+            stops.pop(0)
+            raise Preempted("asked to stop")
+        return step(state, batch)
+
+    return stopped
+
+
+def test_an_interrupted_sweep_gives_the_same_table(study, tmp_path):
+    whole = run_sweep("learning_rate", study, at_rates(study, 1e-3, 1e-2, make_step=stopping_step))
+    elsewhere = dataclasses.replace(study, store=tmp_path / "other", runs=tmp_path / "other_runs")
+    save_byte_shards(Store(elsewhere.store), "bytes", b"abcdefgh" * 40)
+    members = at_rates(elsewhere, 1e-3, 1e-2, make_step=stopping_step)
+    stops[:] = [5, 3]
+    for _ in range(2):
+        with pytest.raises(Preempted):
+            run_sweep("learning_rate", elsewhere, members)
+    assert run_sweep("learning_rate", elsewhere, members).digest == whole.digest
+    assert stops == []
+
+
+def test_rows_tell_what_was_varied_and_what_came_of_it(study):
+    rows, curves = read_runs(run_sweep("learning_rate", study, at_rates(study, 1e-3, 1e-2)))
+    slow, fast = rows
+    assert (slow["run"], slow["max_learning_rate"], slow["status"]) == ("rate 0.001", 1e-3, "finished")
+    assert fast["validation_loss_nats"] < slow["validation_loss_nats"] < math.log(VOCAB_SIZE)
+    assert fast["parameters"] == accounting.parameters(MODEL).total
+    assert fast["train_tokens"] == 8 * 4 * 8
+    assert fast["seconds"] > 0
+    first_losses = [curves[row["run"]][0]["loss_nats"] for row in rows]
+    assert first_losses[0] == first_losses[1]  # the same weights and the same batch
+
+
+def test_divergence_is_a_row_and_the_others_still_run(study):
+    rows, curves = read_runs(run_sweep("learning_rate", study, at_rates(study, 1e30, 1e-2)))
+    wild, tame = rows
+    assert wild["status"] == "diverged"
+    assert "wanted finite numbers" in wild["reason"]
+    assert wild["validation_loss_nats"] == math.inf
+    assert curves["rate 1e+30"][-1]["event"] == "diverged"
+    assert tame["status"] == "finished"
+
+
+def test_worse_than_guessing_is_divergence_even_where_all_is_finite(study):
+    [row], _ = read_runs(run_sweep("learning_rate", study, at_rates(study, 9.0)))
+    assert row["status"] == "diverged"
+    assert "where guessing scores 5.55" in row["reason"]
+
+
+def exhausted_step(parts, job, attend, dtype):
+    def step(state, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB\nand so on")
+
+    return step
+
+
+def test_running_out_of_memory_is_a_row(study):
+    members = at_rates(study, 1e-2, make_step=exhausted_step)
+    [row], curves = read_runs(run_sweep("batch_size", study, members))
+    assert (row["status"], row["steps"], row["tokens_per_second"]) == ("out of memory", 0, 0)
+    assert row["reason"] == "CUDA out of memory. Tried to allocate 20.00 GiB"
+    assert curves["rate 0.01"] == []
+
+
+def test_a_finished_member_is_not_run_again_in_a_larger_sweep(study, monkeypatch):
+    run_sweep("learning_rate", study, at_rates(study, 1e-3, 1e-2))
+    ran = []
+    real = sweep.run_language_model
+    monkeypatch.setattr(
+        sweep,
+        "run_language_model",
+        lambda job, *rest, **more: ran.append(job.name) or real(job, *rest, **more),
+    )
+    run_sweep("learning_rate", study, at_rates(study, 1e-3, 1e-2))  # found whole
+    assert ran == []
+    larger = dataclasses.replace(study, evaluate_batches=study.evaluate_batches + 1)
+    run_sweep("learning_rate", larger, at_rates(study, 1e-3, 3e-3, 1e-2))
+    assert ran == ["2/3 rate 0.003"]
+
+
+def test_shards_that_do_not_fit_are_refused_before_the_first_run(study):
+    wrong = dataclasses.replace(study, model=dataclasses.replace(MODEL, vocab_size=100))
+    with pytest.raises(ConfigError, match=r"--model.vocab-size 257"):
+        run_sweep("learning_rate", wrong, at_rates(wrong, 1e-3))
+    assert not study.runs.exists()
+
+
+EXPERIMENTS = {
+    "learning_rate": (learning_rate, learning_rate.LEARNING_RATE),
+    "batch_size": (batch_size, batch_size.BATCH_SIZE),
+    "ablations": (ablations, ablations.ABLATIONS),
+    "divergence": (divergence, divergence.DIVERGENCE),
+    "scaling_audit": (scaling_audit, scaling_audit.SCALING_AUDIT),
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs_to_a_table_and_plans_its_cost(name, study):
+    program, presets = EXPERIMENTS[name]
+    smaller = {
+        field: getattr(study, field) for field in ("model", "shards", "steps", "batch_size", "warmup_steps")
+    }
+    smaller |= {"precision": "float32", "device": "cpu", "evaluate_batches": 1, "steps": 4}
+    places = {"store": study.store, "runs": study.runs}
+    config = dataclasses.replace(presets["tiny"], **smaller, **places)
+    program.main(config)
+    artifact = Store(study.store).open(name, "Runs")
+    rows, curves = read_runs(artifact)
+    assert artifact.manifest["config"]["experiment"] == name
+    assert [row["run"] for row in rows] == [member.name for member in program.members(config)]
+    assert all(curves[row["run"]] for row in rows)
+    for preset in presets.values():
+        plan = program.plan(preset)
+        assert plan["runs"] == len(program.members(preset))
+        assert plan["train_flops"] > 1e6
+        assert "estimated" in plan["H100-class"]
+
+
+def test_batch_sizes_see_the_same_tokens():
+    for preset in batch_size.BATCH_SIZE.values():
+        tokens = [member.job.batch_size * member.job.steps for member in batch_size.members(preset)]
+        assert (
+            max(tokens) <= 1.1 * min(tokens)
+            or min(member.job.steps for member in batch_size.members(preset)) == 1
+        )
+
+
+def test_the_lab_changes_one_thing_in_each_pair():
+    members = divergence.members(divergence.DIVERGENCE["toy"])
+    for broken, cured in zip(members[::2], members[1::2], strict=True):
+        assert broken.facts["problem"] == cured.facts["problem"]
+        assert broken.build is cured.build
+        changed = [
+            field.name
+            for field in dataclasses.fields(broken.job)
+            if getattr(broken.job, field.name) != getattr(cured.job, field.name)
+        ]
+        changed += ["make_step"] if broken.make_step is not cured.make_step else []
+        assert set(changed) in (
+            {"warmup_steps"},
+            {"clip_norm"},
+            {"max_learning_rate", "min_learning_rate"},
+            {"make_step"},
+        )
+
+
+def test_the_plan_follows_the_price():
+    config = learning_rate.LEARNING_RATE["one_gpu"]
+    dearer = dataclasses.replace(config, prices=dataclasses.replace(config.prices, h100_per_hour=30.0))
+    cost, more = (sweep_plan(each, learning_rate.members(each))["H100-class"] for each in (config, dearer))
+    dollars = [float(text.split("$")[1].split()[0].replace(",", "")) for text in (cost, more)]
+    assert dollars[1] == pytest.approx(10 * dollars[0], rel=0.05)  # printed to the cent
