@@ -125,7 +125,9 @@ def test_hugging_face_writes_the_same_greedy_text(run, shape, request):
 
 
 def test_the_documents_lines_for_transformers_print_our_greedy_text(run, capsys):
-    pytest.importorskip("transformers", reason="not checked: transformers is not installed (make setup EXTRAS=hf)")
+    pytest.importorskip(
+        "transformers", reason="not checked: transformers is not installed (make setup EXTRAS=hf)"
+    )
     made("toy")
     assert run(export_hf, "--checkpoint", "toy", "--out", "build/hf")[0] == 0
     document = (Path(__file__).parents[2] / "docs" / "interchange.md").read_text(encoding="utf-8")
