@@ -8,15 +8,7 @@ import os
 from pathlib import Path
 
 from shared.errors import DataError
-from shared.store.kinds.tokenizer import text_to_bytes
-
-
-def _token(text: str) -> bytes:
-    """The bytes of a token; text outside the byte alphabet (an added special token) stands for itself."""
-    try:
-        return text_to_bytes(text)
-    except KeyError:
-        return text.encode("utf-8")
+from shared.store.kinds.tokenizer import token_from_text
 
 
 def read_vocab(path: str | os.PathLike[str]) -> dict[int, bytes]:
@@ -39,7 +31,7 @@ def read_vocab(path: str | os.PathLike[str]) -> dict[int, bytes]:
                 f"the vocabulary {path} holds {token!r}: {token_id!r}; wanted a JSON object of token strings "
                 "to integer ids, or a list of token strings in order of id."
             )
-        vocab[token_id] = _token(token)
+        vocab[token_id] = token_from_text(token)
     return vocab
 
 
@@ -62,5 +54,5 @@ def read_merges(path: str | os.PathLike[str]) -> list[tuple[bytes, bytes]]:
         parts = line.split(" ")
         if len(parts) != 2:
             raise DataError(f"line {number} of {path} has {len(parts)} parts: {line!r}; a merge has two.")
-        merges.append((_token(parts[0]), _token(parts[1])))
+        merges.append((token_from_text(parts[0]), token_from_text(parts[1])))
     return merges

@@ -20,7 +20,7 @@ from typing import Any
 from shared.errors import DataError
 from shared.store.kinds import AddedToken, TokenizerFiles
 from shared.store.kinds.split_patterns import SPLIT_PATTERNS, pattern_name
-from shared.store.kinds.tokenizer import bytes_to_text, text_to_bytes
+from shared.store.kinds.tokenizer import bytes_to_text, token_from_text
 
 SUPPORTED = "the tokenizers of GPT-2, Llama 3, Qwen2 and Qwen3: byte-level BPE"
 END_OF_TEXT_NAMES = ("<|endoftext|>", "<|end_of_text|>")  # GPT-2 and Qwen; Llama 3
@@ -288,7 +288,7 @@ def _added_token(entry: Mapping[str, Any], vocab: Mapping[str, int], normalizer:
 
 def _vocab(spelled: Mapping[str, int], added: tuple[AddedToken, ...]) -> dict[int, bytes]:
     names = {token.token_id: token.content for token in added}
-    vocab = {index: _token(text) for text, index in spelled.items() if index not in names}
+    vocab = {index: token_from_text(text) for text, index in spelled.items() if index not in names}
     vocab |= {index: content.encode("utf-8") for index, content in names.items()}
     size = len(spelled.keys() | set(names.values()))
     if sorted(vocab) != list(range(size)):
@@ -302,14 +302,6 @@ def _vocab(spelled: Mapping[str, int], added: tuple[AddedToken, ...]) -> dict[in
     return vocab
 
 
-def _token(text: str) -> bytes:
-    """The bytes of a token; text outside the byte alphabet, which no merge can make, stands for itself."""
-    try:
-        return text_to_bytes(text)
-    except KeyError:
-        return text.encode("utf-8")
-
-
 def _merge(entry: Any) -> tuple[bytes, bytes]:
     left, right = entry.split(" ") if isinstance(entry, str) else entry
-    return _token(left), _token(right)
+    return token_from_text(left), token_from_text(right)

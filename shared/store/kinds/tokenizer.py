@@ -63,6 +63,14 @@ def text_to_bytes(text: str) -> bytes:
     return bytes([byte_of[character] for character in text])
 
 
+def token_from_text(text: str) -> bytes:
+    """The bytes of a token; text outside the byte alphabet, which no merge can make, stands for itself."""
+    try:
+        return text_to_bytes(text)
+    except KeyError:
+        return text.encode("utf-8")
+
+
 @dataclass(frozen=True)
 class AddedToken:
     """A token found in text before anything else happens to it, and never merged into."""
