@@ -1,47 +1,112 @@
-"""Byte-pair encoding, fast: the same merges and the same ids as `bpe.py`, by better bookkeeping.
+"""Byte-pair encoding, fast: the same merges and the same ids as `bpe.py`.
 
-Training touches only what a merge changes.
-
-- Equal pre-tokens are counted once, in worker processes over chunks of the file. Only the counts are kept, so
-  memory follows the number of different words and not the size of the corpus.
-- All different words lie end to end in flat arrays. A position holds a symbol, or `_GLUED` once it has been
-  merged into its left neighbour; `following` and `preceding` skip such positions.
-- `places[pair]` lists the positions where a pair begins. Every place of a pair comes to be in one step, the
-  one that makes the younger of its two symbols; later steps only destroy places. So the lists are never
-  searched or mended: a place that no longer holds its pair is skipped when its turn comes.
-- For the same reason a count can only fall after that step, and the heap may be lazy: an entry that is too
-  high when it comes up goes back with its true count.
-
-Encoding looks pre-tokens up in a bounded cache, and merges the others in n log n.
+This is the front of the fast path. The work is done by kernels that numba compiles once per machine: text is cut into
+pre-tokens 64 bytes at a time (`split_simd.py`, with its scalar twin `split_scalar.py`). To train, `count_fast.py`
+counts them and `bpe_train_fast.py` learns merges; to encode, `bpe_encode_fast.py` looks them up and `merge_fast.py`
+merges those that it has not seen. All this loads when it is first used. Where numba is missing, everything here is
+the clear version.
 """
 
+import contextlib
+import ctypes
+import functools
+import hashlib
 import heapq
+import importlib.util
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from a1_basics.tokenizers import bpe
-from a1_basics.tokenizers.pretokenize import (
-    SpecialTokens,
-    corpus_bytes,
-    count_pretokens,
-    file_chunks,
-    pretokens,
-    read_text,
-)
-from shared.runs.parallel import available_cores, map_in_order
+from a1_basics.tokenizers.pretokenize import SpecialTokens, corpus_bytes, file_chunks, read_text
+from shared.errors import DataError
+from shared.runs.parallel import available_cores
+from shared.runs.progress import progress
 
+_KERNEL_FILES = (
+    "memory",
+    "split_scalar",
+    "split_simd",
+    "count_fast",
+    "bpe_train_fast",
+    "merge_fast",
+    "bpe_encode_fast",
+)
 _CHUNK_BYTES = 1 << 22
-_GLUED = -1
-_CACHED_WORDS = 1 << 18
-_CACHED_WORD_CHARS = 64
-_SHORT_WORD_BYTES = 128
-_NEVER = 1 << 62
-_COMPLEMENT = bytes(255 - byte for byte in range(256))
+_BYTES_PER_THREAD = 1 << 26  # below, a second thread costs more than it saves
+_SLACK_IDS = 16  # more room than ids, as `bpe_encode_fast.SLACK_IDS` says
+
+
+def _address_of(function: str) -> Callable[[Any], int]:
+    """A function of Python's own interface that says where an object's text lies: nothing is copied."""
+    address = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)((function, ctypes.pythonapi))
+    return address  # type: ignore[return-value]
+
+
+_ADDRESS_OF_ASCII = _address_of("PyUnicode_AsUTF8")
+_ADDRESS_OF_BYTES = _address_of("PyBytes_AsString")
+
+
+@functools.cache
+def kernels() -> tuple[Any, Any, Any] | None:
+    """The modules (`count_fast`, `bpe_train_fast`, `bpe_encode_fast`), or None without numba.
+
+    Numba keeps compiled code as long as the file of the outermost function is unchanged, and does not look at what
+    that imports. So the code is kept in a folder that is named after the content of all kernel files.
+    """
+    if importlib.util.find_spec("numba") is None:
+        return None
+    from numba.core import config
+
+    settings: Any = config
+    folder = Path(__file__).parent
+    digest = hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in _KERNEL_FILES))
+    earlier = settings.CACHE_DIR
+    settings.CACHE_DIR = str(folder / "__pycache__" / f"kernels-{digest.hexdigest()[:12]}")
+    try:
+        from a1_basics.tokenizers import bpe_encode_fast, bpe_train_fast, count_fast
+    finally:
+        settings.CACHE_DIR = earlier
+    return count_fast, bpe_train_fast, bpe_encode_fast
+
+
+@contextlib.contextmanager
+def _announced() -> Iterator[None]:
+    """Say on stderr that kernels are being compiled, if what is done here takes as long as only that does."""
+    message = "compiling the tokenizer's kernels (once per machine, about a minute) ..."
+    timer = threading.Timer(2.0, print, [message], {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@functools.cache
+def warm() -> None:
+    """Compile every kernel, or load what was compiled before."""
+    found = kernels()
+    if found is None:
+        return
+    counting, training, encoding = found
+    with _announced():
+        counts = counting.WordCounts()
+        text = np.frombuffer(b"a word, another word and a longer_one_than_fits_in_a_key", dtype=np.uint8)
+        counts.add(text, 0, len(text))
+        counts.merge(counts)
+        training.learn_merges(*counts.words(), 256, 3)
+        merger = encoding.Merger({bytes([byte]): byte for byte in range(256)}, [])
+        begin = text.ctypes.data
+        merger.encode_pieces(np.array([[begin, begin + len(text), -1]]), np.empty(100, dtype=merger.dtype))
 
 
 def train_bpe(
@@ -53,123 +118,100 @@ def train_bpe(
 ) -> tuple[bpe.Vocab, bpe.Merges]:
     """Learn the vocabulary and merges that `bpe.train_bpe` learns.
 
-    `num_workers` processes count pre-tokens; None is one for each core, and none for a file of one chunk.
+    `num_workers` threads count pre-tokens; None is one for each core, and one for a small file.
 
     Raises:
         ConfigError: `vocab_size` is below 256 plus the special tokens.
         DataError: the file is missing, empty or not UTF-8.
     """
+    found = kernels()
+    if found is None:
+        return bpe.train_bpe(input_path, vocab_size, special_tokens)
     special = SpecialTokens(special_tokens)
     vocab = bpe.initial_vocab(vocab_size, special)
     first_merge_id = len(vocab)
-    words = _count_file(input_path, special, num_workers)
-    tokens = [vocab[i] if i < 256 else b"" for i in range(first_merge_id)]
-    pairs = _learn_merges(words, tokens, vocab_size - first_merge_id)
-    merges = [(tokens[left], tokens[right]) for left, right in pairs]
+    text, places, weights = _count_file(found[0].WordCounts, input_path, special, num_workers).words()
+    rows, symbols = found[1].learn_merges(text, places, weights, first_merge_id, vocab_size - first_merge_id)
+    data = text.tobytes()
+    tokens = [vocab[i] for i in range(first_merge_id)]
+    for length, at in symbols[first_merge_id : first_merge_id + len(rows)].tolist():
+        tokens.append(data[at : at + length])
     vocab.update(enumerate(tokens[first_merge_id:], first_merge_id))
-    return vocab, merges
+    return vocab, [(tokens[left], tokens[right]) for left, right in rows.tolist()]
 
 
 def _count_file(
-    path: str | os.PathLike[str], special: SpecialTokens, num_workers: int | None
-) -> Counter[str]:
-    """How often each pre-token occurs in a file."""
-    num_workers = min(num_workers or available_cores(), -(-corpus_bytes(path) // _CHUNK_BYTES))
-    chunks = (
-        (os.fspath(path), start, end, special) for start, end in file_chunks(path, _CHUNK_BYTES, special)
-    )
-    total: Counter[str] = Counter()
-    for counts in map_in_order(_count_chunk, chunks, num_workers):
-        total.update(counts)
-    return total
+    new_counts: Callable[[], Any],
+    path: str | os.PathLike[str],
+    special: SpecialTokens,
+    num_workers: int | None,
+) -> Any:
+    """How often each pre-token occurs in a file; each thread counts chunks of it for itself."""
+    warm()
+    size_bytes = corpus_bytes(path)
+    num_workers = num_workers or min(available_cores(), size_bytes // _BYTES_PER_THREAD + 1)
+    needles = [(token.encode("utf-8"), 0) for token in special.tokens]
+    chunks = file_chunks(path, _CHUNK_BYTES, special)
+    lock = threading.Lock()
+
+    def count_chunks(counts: Any) -> None:
+        while True:
+            with lock:
+                start, end = next(chunks, (0, 0))
+                bar.advance(end - start)
+            if end == 0:
+                return
+            with open(path, "rb") as file:
+                file.seek(start)
+                data = file.read(end - start)
+            array = np.frombuffer(data, dtype=np.uint8)
+            for begin, stop, _ in cut_at_special_tokens(data, 0, needles):
+                if begin < stop and not counts.add(array, begin, stop):
+                    read_text(path, start, end)  # raises, and names the place
+                    raise AssertionError("the kernels and Python disagree about what is UTF-8")
+
+    tables = [new_counts() for _ in range(num_workers)]
+    with progress(size_bytes, "count words", "bytes") as bar, ThreadPoolExecutor(num_workers) as threads:
+        list(threads.map(count_chunks, tables) if num_workers > 1 else map(count_chunks, tables))
+    for table in tables[1:]:
+        tables[0].merge(table)
+    return tables[0]
 
 
-def _count_chunk(chunk: tuple[str, int, int, SpecialTokens]) -> Counter[str]:
-    path, start, end, special = chunk
-    return count_pretokens(read_text(path, start, end), special)
+def cut_at_special_tokens(
+    data: Any, address: int, needles: Sequence[tuple[Any, int]]
+) -> list[tuple[int, int, int]]:
+    """Rows (begin, end, id of the special token that follows, or -1): text between special tokens.
 
+    The leftmost special token counts, and of those the longest. `data` is bytes or ASCII text, and so are the
+    needles; begin and end count from `address`.
 
-def _learn_merges(words: dict[str, int], tokens: list[bytes], num_merges: int) -> list[tuple[int, int]]:
-    """Learn up to `num_merges` merges as pairs of ids; the new tokens are appended to `tokens`."""
-    symbols, following, preceding, weights = _flat_words(words)
-    counts: defaultdict[tuple[int, int], int] = defaultdict(int)
-    places: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for place, after in enumerate(following):
-        if after != _GLUED:
-            pair = symbols[place], symbols[after]
-            counts[pair] += weights[place]
-            places[pair].append(place)
-    keys = [_falling_key(token) for token in tokens]
-    heap = [(-count, keys[left] + keys[right], (left, right)) for (left, right), count in counts.items()]
-    heapq.heapify(heap)
-    merges: list[tuple[int, int]] = []
-    while heap and len(merges) < num_merges:
-        count, key, pair = heapq.heappop(heap)
-        if counts[pair] != -count:
-            if counts[pair]:
-                heapq.heappush(heap, (-counts[pair], key, pair))
-            continue
-        left, right = pair
-        new = len(tokens)
-        merges.append(pair)
-        tokens.append(tokens[left] + tokens[right])
-        keys.append(_falling_key(tokens[new]))
-        born: set[tuple[int, int]] = set()
-        for place in places.pop(pair):  # from the left: in "aaa" the first two glue
-            after = following[place]
-            if symbols[place] != left or after == _GLUED or symbols[after] != right:
-                continue
-            weight = weights[place]
-            beyond, before = following[after], preceding[place]
-            if before != _GLUED:
-                neighbour = symbols[before]
-                counts[neighbour, left] -= weight
-                fresh = neighbour, new
-                counts[fresh] += weight
-                places[fresh].append(before)
-                born.add(fresh)
-            if beyond != _GLUED:
-                neighbour = symbols[beyond]
-                counts[right, neighbour] -= weight
-                fresh = new, neighbour
-                counts[fresh] += weight
-                places[fresh].append(place)
-                born.add(fresh)
-                preceding[beyond] = place
-            symbols[place] = new
-            symbols[after] = _GLUED
-            following[place] = beyond
-        counts[pair] = 0
-        for left, right in born:
-            if counts[left, right]:
-                heapq.heappush(heap, (-counts[left, right], keys[left] + keys[right], (left, right)))
-    return merges
-
-
-def _flat_words(words: dict[str, int]) -> tuple[list[int], list[int], list[int], list[int]]:
-    """All words end to end: bytes, neighbours (`_GLUED` at a word's ends), count of the word."""
-    encoded = [word.encode("utf-8") for word in words]
-    symbols = list(b"".join(encoded))
-    lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
-    ends = np.cumsum(lengths)
-    following = np.arange(1, len(symbols) + 1)
-    following[ends - 1] = _GLUED
-    preceding = np.arange(-1, len(symbols) - 1)
-    preceding[ends - lengths] = _GLUED
-    weights = np.repeat(np.fromiter(words.values(), dtype=np.int64, count=len(words)), lengths)
-    return symbols, following.tolist(), preceding.tolist(), weights.tolist()
-
-
-def _falling_key(token: bytes) -> str:
-    """A key that sorts the greatest token first; keys put end to end sort pairs in the same way.
-
-    Every byte is complemented, and U+0100, which is above them all, closes the key: so "ab" comes before "a".
+    >>> cut_at_special_tokens(b"x<a><a><b>", 0, [(b"<a>", 7), (b"<a><b>", 8)])
+    [(0, 1, 7), (4, 4, 8), (10, 10, -1)]
     """
-    return token.translate(_COMPLEMENT).decode("latin-1") + "\u0100"
+    ahead = [(place, -len(token), i, token) for token, i in needles if (place := data.find(token)) >= 0]
+    heapq.heapify(ahead)
+    rows, at = [], 0
+    while ahead:
+        place, minus_length, token_id, token = ahead[0]
+        if place >= at:
+            rows.append((address + at, address + place, token_id))
+            at = place - minus_length
+        place = data.find(token, at)
+        if place >= 0:
+            heapq.heapreplace(ahead, (place, minus_length, token_id, token))
+        else:
+            heapq.heappop(ahead)
+    rows.append((address + at, address + len(data), -1))
+    return rows
 
 
 class Tokenizer(bpe.Tokenizer):
     """`bpe.Tokenizer` with a cache of pre-tokens, and merging whose time is n log n in a pre-token's length.
+
+    `encode_array` and `encode_batch` give ids as an array of `dtype`, two bytes each while the vocabulary allows it.
+    They can write into an array of the caller's, which saves asking the system for fresh memory. A tokenizer serves
+    one thread at a time.
 
     Merges must be in an order in which training could have made them: each after those that made its parts.
     """
@@ -178,93 +220,142 @@ class Tokenizer(bpe.Tokenizer):
         self, vocab: bpe.Vocab, merges: Iterable[bpe.Pair], special_tokens: Sequence[str] | None = None
     ):
         super().__init__(vocab, merges, special_tokens)
-        ids = self._ids
-        self._byte_ids = [ids.get(bytes([byte])) for byte in range(256)]
-        # Pairs of ids to rank, and rank to the id that it makes.
-        self._pair_ranks = {(ids[left], ids[right]): rank for (left, right), rank in self._ranks.items()}
-        self._made = [ids[left + right] for left, right in self.merges]
-        self._cache = _WordCache(self)
+        found = kernels()
+        self._merger = None
+        self.dtype = np.dtype(np.uint32)
+        if found is not None and max(self.vocab, default=0) < found[2].MAX_IDS:
+            warm()
+            self._merger = found[2].Merger(self._ids, self.merges)
+            self.dtype = self._merger.dtype
+        self._byte_needles = [(token.encode("utf-8"), i) for token, i in self._special_ids.items()]
+        self._ascii_needles = [(token, i) for token, i in self._special_ids.items() if token.isascii()]
+
+    def forget(self) -> None:
+        """Empty the cache of pre-tokens, as in a new tokenizer."""
+        if self._merger is not None:
+            self._merger.forget()
+
+    def encode(self, text: str) -> list[int]:
+        if self._merger is None:
+            return super().encode(text)
+        return self.encode_array(text).tolist()
+
+    def encode_array(
+        self, text: str | bytes, out: Int[np.ndarray, " room"] | None = None
+    ) -> Int[np.ndarray, " ids"]:
+        """The ids of a text, or of bytes in UTF-8, as an array; a part of `out` where that is given.
+
+        `room_for(text)` says how long `out` has to be.
+
+        Raises:
+            DataError: the vocabulary lacks a byte of the text, or bytes are not UTF-8.
+            ValueError: `out` is too small or of another type than `dtype`.
+        """
+        if self._merger is None:
+            ids = super().encode(text if isinstance(text, str) else _utf8(text))
+            return self._fill(np.array(ids, dtype=self.dtype), out)
+        if isinstance(text, str) and text.isascii():
+            rows = cut_at_special_tokens(text, _ADDRESS_OF_ASCII(text), self._ascii_needles)
+        else:
+            text = text.encode("utf-8") if isinstance(text, str) else text
+            rows = cut_at_special_tokens(text, _ADDRESS_OF_BYTES(text), self._byte_needles)
+        out = self._room(len(text) + len(rows), out)
+        return out[: self._encode_rows(rows, out)[-1]]
+
+    def encode_batch(
+        self, texts: Sequence[str], out: Int[np.ndarray, " room"] | None = None
+    ) -> tuple[Int[np.ndarray, " ids"], Int[np.ndarray, " texts"]]:
+        """The ids of many texts end to end, and where each text's end; the texts are encoded apart.
+
+        Raises:
+            DataError: the vocabulary lacks a byte of a text.
+            ValueError: `out` is too small or of another type than `dtype`.
+        """
+        if self._merger is None:
+            lists = [super(Tokenizer, self).encode(text) for text in texts]
+            ends = np.cumsum([len(ids) for ids in lists], dtype=np.int64)
+            return self._fill(np.array([*chain.from_iterable(lists)], dtype=self.dtype), out), ends
+        data: Any = "".join(texts)
+        if data.isascii():
+            sizes, address, needles = map(len, texts), _ADDRESS_OF_ASCII(data), self._ascii_needles
+        else:
+            parts = [text.encode("utf-8") for text in texts]
+            data = b"".join(parts)
+            sizes, address, needles = map(len, parts), _ADDRESS_OF_BYTES(data), self._byte_needles
+        stops = np.cumsum(np.fromiter(sizes, dtype=np.int64, count=len(texts)))
+        last_rows = np.arange(len(texts))
+        if any(token in data for token, _ in needles):
+            rows: Any = []
+            for i, (begin, stop) in enumerate(pairwise([0, *stops.tolist()])):
+                rows += cut_at_special_tokens(data[begin:stop], address + begin, needles)
+                last_rows[i] = len(rows) - 1
+        else:
+            rows = np.full((len(texts), 3), -1, dtype=np.int64)
+            rows[:, 1] = address + stops
+            rows[1:, 0] = rows[:-1, 1]
+            rows[:1, 0] = address
+        out = self._room(len(data) + len(rows), out)
+        ends = self._encode_rows(rows, out)
+        return out[: ends[-1] if len(rows) else 0], ends[last_rows]
+
+    def room_for(self, text: str | bytes) -> int:
+        """The length of an `out` that certainly holds the ids of a text."""
+        size_bytes = len(text) if isinstance(text, bytes) or text.isascii() else len(text.encode("utf-8"))
+        return 2 * size_bytes + _SLACK_IDS + 1
+
+    def _room(self, num_ids: int, out: np.ndarray | None) -> np.ndarray:
+        """A place for so many ids."""
+        if out is None:
+            return np.empty(num_ids + _SLACK_IDS, dtype=self.dtype)
+        if (
+            out.dtype != self.dtype
+            or out.ndim != 1
+            or not out.flags.c_contiguous
+            or len(out) < num_ids + _SLACK_IDS
+        ):
+            raise ValueError(
+                f"out is {out.dtype} of shape {out.shape}; wanted {self.dtype}, contiguous, of at least "
+                f"({num_ids + _SLACK_IDS},): ask room_for(text)"
+            )
+        return out
+
+    def _fill(self, ids: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+        """`ids`, in `out` where that is given."""
+        if out is None:
+            return ids
+        self._room(len(ids), out)[: len(ids)] = ids
+        return out[: len(ids)]
+
+    def _encode_rows(self, rows: Any, out: np.ndarray) -> np.ndarray:
+        """Encode pieces of text, rows (address, address after the last byte, id that follows or -1)."""
+        assert self._merger is not None
+        rows = np.asarray(rows, dtype=np.int64).reshape(-1, 3)
+        try:
+            return self._merger.encode_pieces(rows, out)
+        except self._merger.Unencodable as error:
+            begin, end, _ = rows[error.piece].tolist()
+            super()._encode_plain(_utf8(ctypes.string_at(begin, end - begin)))
+            raise AssertionError("the kernels refuse what the clear version encodes") from error
 
     def _encode_plain(self, text: str) -> list[int]:
-        return list(chain.from_iterable(map(self._cache.__getitem__, pretokens(text))))
-
-    def _encode_word(self, word: bytes) -> list[int]:
-        symbols: list[Any] = [self._byte_ids[byte] for byte in word]
-        if None in symbols:
-            missing = word[symbols.index(None)]
-            raise bpe.unknown_byte(word, KeyError(bytes([missing])))
-        return self._merge_short(symbols) if len(symbols) <= _SHORT_WORD_BYTES else self._merge_long(symbols)
-
-    def _merge_short(self, symbols: list[int]) -> list[int]:
-        """Merge the lowest rank until none is left: quadratic, but each scan is one call of `min`."""
-        rank_of = self._pair_ranks.get
-        ranks = [rank_of(pair, _NEVER) for pair in pairwise(symbols)]
-        while ranks:
-            lowest = min(ranks)
-            if lowest == _NEVER:
-                break
-            at = ranks.index(lowest)
-            new = self._made[lowest]
-            symbols[at : at + 2] = [new]
-            del ranks[at]
-            if at:
-                ranks[at - 1] = rank_of((symbols[at - 1], new), _NEVER)
-            if at < len(ranks):
-                ranks[at] = rank_of((new, symbols[at + 1]), _NEVER)
-        return symbols
-
-    def _merge_long(self, symbols: list[int]) -> list[int]:
-        """Merge rank by rank, all places of a rank in one sweep.
-
-        A merge only makes pairs of higher rank than its own, so each place waits in the list of its rank, and
-        a heap of the ranks says which list is next.
-        """
-        rank_of, size = self._pair_ranks.get, len(symbols)
-        following, preceding = list(range(1, size + 1)), list(range(-1, size - 1))
-        waiting: dict[int, list[int]] = {}
-        for place, pair in enumerate(pairwise(symbols)):
-            rank = rank_of(pair)
-            if rank is not None:
-                waiting.setdefault(rank, []).append(place)
-        queue = list(waiting)
-        heapq.heapify(queue)
-        while queue:
-            rank = heapq.heappop(queue)
-            new = self._made[rank]
-            for place in sorted(waiting.pop(rank)):
-                after = following[place]
-                # A glued place has no rank with anything, and neither has the last one.
-                if after >= size or rank_of((symbols[place], symbols[after])) != rank:
-                    continue
-                beyond, before = following[after], preceding[place]
-                symbols[place], symbols[after] = new, _GLUED
-                following[place] = beyond
-                fresh = []
-                if beyond < size:
-                    preceding[beyond] = place
-                    fresh.append((rank_of((new, symbols[beyond])), place))
-                if before >= 0:
-                    fresh.append((rank_of((symbols[before], new)), before))
-                for next_rank, where in fresh:
-                    if next_rank is not None:
-                        if next_rank not in waiting:
-                            waiting[next_rank] = []
-                            heapq.heappush(queue, next_rank)
-                        waiting[next_rank].append(where)
-        return [symbol for symbol in symbols if symbol != _GLUED]
+        if self._merger is None:
+            return super()._encode_plain(text)
+        data = text.encode("utf-8")
+        begin = _ADDRESS_OF_BYTES(data)
+        out = self._room(len(data) + 1, None)
+        return out[: self._encode_rows([(begin, begin + len(data), -1)], out)[-1]].tolist()
 
 
-class _WordCache(dict[str, list[int]]):
-    """Pre-token to ids, filled on demand; emptied when full, so that a long stream cannot fill the memory."""
+def _utf8(data: bytes) -> str:
+    """The text of some bytes.
 
-    def __init__(self, tokenizer: Tokenizer):
-        super().__init__()
-        self._tokenizer = tokenizer
-
-    def __missing__(self, word: str) -> list[int]:
-        ids = self._tokenizer._encode_word(word.encode("utf-8"))
-        if len(word) <= _CACHED_WORD_CHARS:
-            if len(self) >= _CACHED_WORDS:
-                self.clear()
-            self[word] = ids
-        return ids
+    Raises:
+        DataError: they are not UTF-8.
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"byte {data[error.start]:#04x} at offset {error.start:,} of a piece of text is not UTF-8. "
+            'Encode text, or bytes that were checked: data.decode("utf-8", errors="replace")'
+        ) from error

@@ -2,7 +2,9 @@
 
 import itertools
 
+import numpy as np
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,6 +54,39 @@ def pieces_of(pieces):
     return [
         (word, special) for piece, special in pieces for word in ([piece] if special else pretokens(piece))
     ]
+
+
+@given(texts | st.text(alphabet="a' \n1!sélv\u3000한", max_size=400))
+@settings(deadline=None)
+def test_the_kernels_start_pretokens_where_the_pattern_does(text):
+    from a1_basics.tokenizers import split_scalar, split_simd
+
+    data = np.frombuffer(text.encode() or b"x", dtype=np.uint8)
+    begin = np.uint64(data.ctypes.data)
+    end = begin + np.uint64(len(text.encode()))
+    starts = np.empty(len(data) + 1, dtype=np.uint64)
+    lengths = [len(word.encode()) for word in pretokens(text)]
+    for split in (split_scalar.split_scalar, split_simd.split_all):
+        count = split(begin, end, split_scalar.character_classes(), starts)
+        assert (starts[:count] - begin).tolist() == list(itertools.accumulate([0, *lengths]))[: len(lengths)]
+
+
+def test_every_character_has_the_class_that_the_pattern_gives_it():
+    from a1_basics.tokenizers import split_scalar
+
+    classes = split_scalar.character_classes()
+    for pattern, kinds in [(r"\p{L}", [1]), (r"\p{N}", [2]), (r"\s", [3, 4]), (" ", [3])]:
+        fits = regex.compile(pattern).fullmatch
+        step = 7  # every seventh character, and each one near the bounds of the encoding's lengths
+        points = {
+            *range(0, 0xD800, step),
+            *range(0xE000, 0x110000, 97),
+            *range(0x3100),
+            0xFFFF,
+            0x10000,
+            0x10FFFF,
+        }
+        assert all((classes[point] in kinds) == bool(fits(chr(point))) for point in points)
 
 
 @given(texts)

@@ -2,13 +2,13 @@
 
 import itertools
 
-from a1_basics.tokenizers import bpe_fast
+from a1_basics.tokenizers import bpe
 from a1_basics.tokenizers.pretokenize import pretokens
 
 REJECTED_BY = "test_long_runs"
 
 
-class Wrong(bpe_fast.Tokenizer):
+class Wrong(bpe.Tokenizer):
     def _encode_plain(self, text):
         known = {token: i for i, token in self.vocab.items()}
         return [
