@@ -31,6 +31,7 @@ Everything below this folder is yours: no command here overwrites a file of your
 copy in `.backups/` of what it takes away.
 
 - `aN_name/adapters.py` holds the functions that are graded. Fill in the stubs one by one.
+- `aN_name/answers.toml` takes the numbers that some problems ask for, `aN_name/WRITEUP.md` the texts.
 - Put modules of your own beside it and import them by their full name:
   `from learner.a1_basics.attention import attention`.
 - `.grades/` holds your results, the hints you have seen and what you borrow.
@@ -56,6 +57,7 @@ the tutor they would want: patient, concrete, and silent about the answer.
 
 **Do not**
 - Write or complete code or pseudocode for a graded function, or for a part that is most of one.
+- Work out a number for `answers.toml`, or write sentences for `WRITEUP.md`: ask what went into theirs instead.
 - Edit files in this folder, or run commands that do.
 - Look for, quote or paraphrase a finished solution: the reference stages, other people's repositories, your memory
   of either.

@@ -1,5 +1,6 @@
 """A verdict as one static HTML page: no script, no network, readable on paper and in the dark."""
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def _problem(problem: ProblemGrade, grade: StageGrade) -> str:
     ]
     if problem.message:
         parts.append(f'<p class="message">{escape(problem.message)}</p>')
-    if problem.rubric:
+    if problem.rubric and (problem.text or problem.outcome is Outcome.NOT_CHECKED):
         parts.append(_reading(problem))
     if problem.failure is not None:
         rows = lesson_parts(problem.failure)
@@ -142,14 +143,19 @@ def _problem(problem: ProblemGrade, grade: StageGrade) -> str:
 
 def _reading(problem: ProblemGrade) -> str:
     """What full points need, beside what was written."""
-    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in problem.rubric)
+    sentences = "".join(f"<li>{_with_code(sentence)}</li>" for sentence in problem.rubric)
     text = f'<div class="text">{escape(problem.text)}</div>' if problem.text else ""
     text = text or '<div class="text none">nothing was written in WRITEUP.md</div>'
     asked = f"full points for {number(problem.points)}: {problem.deliverable}"
     return (
-        f'<div class="reading"><div><h3>{escape(asked)}</h3><ul>{sentences}</ul></div>'
+        f'<div class="reading"><div><h3>{_with_code(asked)}</h3><ul>{sentences}</ul></div>'
         f"<div><h3>the answer</h3>{text}</div></div>"
     )
+
+
+def _with_code(text: str) -> str:
+    """Escaped, and what stands in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _test(test: TestGrade) -> str:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from a1_basics import adapters as basics
-from a1_basics.configs import EXPORT_HF, GENERATE, IMPORT_HF
-from a1_basics.run import export_hf, generate, import_hf
+from a1_basics.configs import EVALUATE_LM, EXPORT_HF, GENERATE, IMPORT_HF
+from a1_basics.run import evaluate_lm, export_hf, generate, import_hf
 from shared.doors.protocols import ClassicConfig, ModelConfig, ModelShape
 from shared.runs.program import run_program
 from shared.store.artifacts import Artifact, Store
@@ -25,7 +25,7 @@ from shared.store.kinds import (
     write_tokenizer,
 )
 
-PROGRAMS = {export_hf: EXPORT_HF, import_hf: IMPORT_HF, generate: GENERATE}
+PROGRAMS = {export_hf: EXPORT_HF, import_hf: IMPORT_HF, generate: GENERATE, evaluate_lm: EVALUATE_LM}
 STORY = "Once upon a time there was a fox.  It had 1234 friends, don't you know?\n\nété 한국어 \t end " * 20
 TEXT = STORY[:80] + f"12345 a{DOCUMENT_END}{DOCUMENT_END}\r\n\n  ÉTÉ  'S 'll 日本 e\u0301 x  "
 SHAPE = ModelConfig(vocab_size=400, context_length=96, d_model=32, num_layers=2, num_heads=4, d_ff=48)
@@ -122,6 +122,21 @@ def test_hugging_face_writes_the_same_greedy_text(run, shape, request):
     theirs = tokenizer.decode(generated[prompt_ids["input_ids"].shape[1] :], skip_special_tokens=True)
     assert len(set(theirs)) > 5  # no single letter again and again: that would show little
     assert theirs == greedy_text(run, "ours", prompt)
+
+
+def test_the_documents_lines_for_transformers_print_our_greedy_text(run, capsys):
+    pytest.importorskip(
+        "transformers", reason="not checked: transformers is not installed (make setup EXTRAS=hf)"
+    )
+    made("toy")
+    assert run(export_hf, "--checkpoint", "toy", "--out", "build/hf")[0] == 0
+    document = (Path(__file__).parents[2] / "docs" / "interchange.md").read_text(encoding="utf-8")
+    [lines] = re.findall(r"^```py\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+    prompt = "Once upon a time"
+    assert f'"{prompt}"' in lines
+    ours = greedy_text(run, "toy", prompt)
+    exec(compile(lines, "docs/interchange.md", "exec"), {})
+    assert capsys.readouterr().out.rstrip("\n") == (prompt + ours).rstrip("\n")
 
 
 def test_biases_beside_qwens_own_tokenizer_are_a_qwen2(run):
@@ -228,6 +243,14 @@ def test_a_refused_directory_leaves_no_checkpoint(run, file, changes, said):
     assert "Traceback" not in error
     assert re.search(said, error)
     assert "imported" not in Store("artifacts").names("Checkpoint")
+
+
+def test_an_imported_model_is_measured_on_what_one_names(run):
+    made("ours")
+    assert run(export_hf, "--checkpoint", "ours", "--out", "hf")[0] == 0
+    assert run(import_hf, "--source", "hf")[0] == 0
+    status, said = run(evaluate_lm, "--checkpoint", "imported")
+    assert (status, "--shards=NAME" in said) == (2, True)
 
 
 def test_a_missing_directory_is_named(run):

@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.doors.protocols import ModelConfig
+from shared.doors.protocols import ClassicConfig, ModelConfig
 from shared.errors import ArtifactError, DataError
 from shared.store import kinds
 from shared.store.artifacts import Artifact, Store
@@ -354,6 +354,18 @@ def test_checkpoint_asks_for_the_room_it_needs_before_it_writes(store, monkeypat
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3_999_999))
     with pytest.raises(ArtifactError, match="this Checkpoint wants 4 MB of free space"):
         save()
+
+
+def test_a_classic_model_is_told_from_the_other_by_its_record_alone(store):
+    shape = ClassicConfig(64, 16, d_model=8, num_layers=2, num_heads=2, d_ff=24, dropout=0.1)
+    with store.draft("Checkpoint", config={}, parents={}) as draft:
+        kinds.write_checkpoint(draft, shape, {"w": torch.ones(1)})
+    assert kinds.read_shape(draft.artifact) == shape
+    with store.draft("Checkpoint", config={}, parents={}) as draft:
+        kinds.write_checkpoint(draft, shape, {"w": torch.ones(1)})
+        (draft.path / "model.json").write_text('{"architecture": "mamba", "vocab_size": 3}')
+    with pytest.raises(ArtifactError, match="architecture"):
+        kinds.read_checkpoint(draft.artifact)
 
 
 def test_checkpoint_with_unknown_fields_is_refused(store):
