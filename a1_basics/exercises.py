@@ -231,6 +231,34 @@ EXERCISES: tuple[Exercise, ...] = (
         forbidden=("torch.nn.functional.silu", "torch.nn.SiLU", "torch._C._nn.silu_"),
     ),
     Exercise(
+        id="positionwise_feedforward",
+        title="The gated feed-forward (SwiGLU)",
+        points=2,
+        door=("run_swiglu",),
+        budget="2 lines, 12 as a module; no training",
+        prerequisites=("linear", "silu"),
+        why=(
+            "Two thirds of a model's weights stand here. Two of its three matrices have the same shape, so exchanging "
+            "them raises no error; the loss falls a little less, and everybody's checkpoints become nonsense."
+        ),
+        hints=(
+            "Two hidden vectors of width d_ff are made from x, one is bent by SiLU, they are multiplied number by "
+            "number, and a third matrix leads back. Write down the four shapes.",
+            "w1 makes the gate (the one that is bent), w3 the content, w2 leads back: w2 (silu(w1 x) * w3 x).",
+            "All three are linear layers without bias, stored (d_out, d_in). Reuse your linear and your silu.",
+            "hidden = silu(linear(x, w1)) * linear(x, w3); return linear(hidden, w2).",
+            "Traps: w1 and w3 exchanged; SiLU on the product, on both, or at the end; x added inside (the block does "
+            "that); x / (1 + exp(-x)) as SiLU.",
+        ),
+        forbidden=(
+            "torch.nn.functional.silu",
+            "torch.nn.SiLU",
+            "torch._C._nn.silu_",
+            "torch.nn.functional.linear",
+            "torch.nn.Linear",
+        ),
+    ),
+    Exercise(
         id="rope",
         title="Rotary position embeddings",
         points=2,
@@ -295,7 +323,156 @@ EXERCISES: tuple[Exercise, ...] = (
             "torch.nn.attention.flex_attention.flex_attention",
         ),
     ),
+    Exercise(
+        id="multihead_self_attention",
+        title="Multi-head self-attention",
+        points=5,
+        door=("run_multihead_self_attention", "run_multihead_self_attention_with_rope"),
+        budget="about 15 lines; no training",
+        prerequisites=("linear", "softmax", "rope", "scaled_dot_product_attention"),
+        why=(
+            "Here a sequence is cut into heads and put together again, and the future is hidden. Heads cut from the "
+            "wrong dimension fit in every shape, and a mask that is one too wide gives a wonderful training loss and a "
+            "model that writes rubbish."
+        ),
+        hints=(
+            "Write down the shapes on the way: (..., seq, d_model), then (..., seq, heads, head_dim), then (..., "
+            "heads, seq, head_dim), and all the way back. Attention itself is your function from before, unchanged: "
+            "heads are one more leading dimension.",
+            "Head h owns rows h*head_dim .. (h+1)*head_dim - 1 of the three projections. einops says it in one line: "
+            "rearrange(x @ W.T, '... seq (heads d) -> ... heads seq d', heads=num_heads). A reshape straight to "
+            "(heads, seq, d) would cut heads from positions.",
+            "The mask is torch.ones(seq, seq, dtype=torch.bool).tril(), made for the sequence that came: query i may "
+            "see keys 0 .. i. The scale is that of a head, sqrt(d_model / num_heads).",
+            "RoPE turns queries and keys of each head, after the split, never values. token_positions has shape (..., "
+            "seq) and no heads: positions[..., None, :] makes room for them. None means torch.arange(seq).",
+            "Traps: (d heads) in place of (heads d); a mask made for one length; -1e9; RoPE over d_model before the "
+            "split; RoPE on values; sqrt(d_model); positions that are ignored, or of the first sequence only; a "
+            "forgotten transpose before the heads are joined; W_o left out.",
+        ),
+        forbidden=(
+            "torch.nn.functional.scaled_dot_product_attention",
+            "torch.nn.functional.multi_head_attention_forward",
+            "torch.nn.MultiheadAttention",
+            "torch.nn.attention.flex_attention.flex_attention",
+            "torch._scaled_dot_product_attention_math",
+            "torch._native_multi_head_attention",
+            "torch.nn.functional.linear",
+            "torch.nn.Linear",
+        ),
+    ),
+    Exercise(
+        id="transformer_block",
+        title="The transformer block",
+        points=3,
+        door=("run_transformer_block",),
+        budget="about 10 lines; no training",
+        prerequisites=("rmsnorm", "positionwise_feedforward", "multihead_self_attention"),
+        why=(
+            "Where the norms stand decides whether a deep model trains. After the sum, around it, or one norm for both "
+            "halves: every shape fits, and small models even learn."
+        ),
+        hints=(
+            "Two halves of the same form: something is read from a normalised copy of x, and added to x itself.",
+            "y = x + attention(norm(x, ln1)); z = y + feed_forward(norm(y, ln2)). The second half starts from y.",
+            "Set the output projection and w2 to zero in your head: the block must return x, exactly.",
+            "The weights come by name: attn.q_proj.weight, attn.k_proj.weight, attn.v_proj.weight, "
+            "attn.output_proj.weight, ln1.weight, ffn.w1.weight, ffn.w2.weight, ffn.w3.weight, ln2.weight. If your "
+            "module's parameters have these names, load_state_dict is all there is to do. eps is 1e-5; positions are "
+            "0, 1, 2, ...",
+            "Traps: norm(x + attention(x)); feed_forward(norm(x)) from the old x; x + ... starting from the "
+            "normalised copy; ln1 and ln2 exchanged; += on the argument; pop() on the caller's dict; RoPE forgotten.",
+        ),
+        forbidden=(
+            "torch.nn.functional.scaled_dot_product_attention",
+            "torch.nn.functional.multi_head_attention_forward",
+            "torch.nn.MultiheadAttention",
+            "torch.nn.attention.flex_attention.flex_attention",
+            "torch._scaled_dot_product_attention_math",
+            "torch._native_multi_head_attention",
+            "torch.nn.TransformerEncoderLayer",
+            "torch.nn.TransformerDecoderLayer",
+            "torch.nn.functional.rms_norm",
+            "torch.nn.RMSNorm",
+            "torch.nn.functional.silu",
+            "torch.nn.SiLU",
+            "torch.nn.functional.linear",
+            "torch.nn.Linear",
+        ),
+    ),
+    Exercise(
+        id="transformer_lm",
+        title="The transformer language model",
+        points=3,
+        door=("run_transformer_lm",),
+        budget="about 15 lines; no training",
+        prerequisites=("embedding", "transformer_block"),
+        why=(
+            "This is the model that all later stages train, split, measure and serve. Layers in the wrong order, a "
+            "missing last norm or probabilities in place of logits still train; they only never reach the loss they "
+            "should, and no checkpoint of theirs can be read."
+        ),
+        hints=(
+            "Rows of the table, then the blocks one after another, a last norm, a last linear layer. Nothing else: no "
+            "position is added, no softmax at the end.",
+            "Weights of layer i are those whose names begin with layers.i. and then continue as in the block; besides "
+            "there are token_embeddings.weight, ln_final.weight and lm_head.weight.",
+            "An nn.ModuleList called layers gives the right names by itself, and load_state_dict reads the dict.",
+            "x = table[ids]; for i in range(num_layers): x = block(x, weights of i); return norm(x, ln_final) @ "
+            "lm_head.T.",
+            "Traps: sorted(names) puts layers.10 before layers.2; 'layers.1' is also the beginning of 'layers.10'; one "
+            "block used num_layers times; the last norm forgotten; log-softmax on the logits; the embedding scaled; "
+            "lm_head tied to the embedding, though both are given; a mask of context_length for a shorter sequence.",
+        ),
+        forbidden=(
+            "torch.nn.functional.scaled_dot_product_attention",
+            "torch.nn.functional.multi_head_attention_forward",
+            "torch.nn.MultiheadAttention",
+            "torch.nn.attention.flex_attention.flex_attention",
+            "torch._scaled_dot_product_attention_math",
+            "torch._native_multi_head_attention",
+            "torch.nn.TransformerEncoderLayer",
+            "torch.nn.TransformerDecoderLayer",
+            "torch.nn.functional.rms_norm",
+            "torch.nn.RMSNorm",
+            "torch.nn.functional.silu",
+            "torch.nn.SiLU",
+            "torch.nn.functional.linear",
+            "torch.nn.Linear",
+            "torch.nn.functional.embedding",
+            "torch.nn.Embedding",
+        ),
+    ),
     numeric.TRANSFORMER_ACCOUNTING,
+    Exercise(
+        id="cross_entropy",
+        title="Cross-entropy",
+        points=1,
+        door=("run_cross_entropy",),
+        budget="3 lines; no training",
+        why=(
+            "This number is all that training looks at. Where the softmax underflows, its logarithm is infinite or "
+            "clamped, and the worst mistakes, which should teach most, teach nothing."
+        ),
+        hints=(
+            "By hand: logits (0, ln 3) are the probabilities 1/4 and 3/4. What does each target cost, as -ln p?",
+            "-ln (e^t / sum e^x) = ln sum e^x - t, with t the target's logit. No probability has to be formed.",
+            "ln sum e^x is stable when the largest logit of the row is taken out first: m + ln sum e^(x - m). "
+            "torch.logsumexp does that, and is allowed.",
+            "The target's logit, for any number of leading dimensions: inputs.gather(-1, targets[..., None])[..., 0]. "
+            "Then the mean over everything.",
+            "Traps: log(softmax(x)), with or without a small number added; .max() of the whole batch; a loss that "
+            "takes exactly two dimensions; sum in place of mean; .item().",
+        ),
+        forbidden=(
+            "torch.nn.functional.cross_entropy",
+            "torch.nn.functional.nll_loss",
+            "torch.nn.functional.log_softmax",
+            "torch.nn.CrossEntropyLoss",
+            "torch.nn.NLLLoss",
+            "torch.nn.LogSoftmax",
+        ),
+    ),
     written.LEARNING_RATE_TUNING,
     Exercise(
         id="adamw",
@@ -466,7 +643,26 @@ EXERCISES: tuple[Exercise, ...] = (
 
 HOOKS: dict[str, tuple[str, ...]] = {
     "build_tokenizer": ("tokenizer",),
-    "build_model": ("rope", "scaled_dot_product_attention"),
-    "train": ("adamw", "get_batch"),
+    "build_model": (
+        "linear",
+        "embedding",
+        "rmsnorm",
+        "softmax",
+        "silu",
+        "positionwise_feedforward",
+        "rope",
+        "scaled_dot_product_attention",
+        "multihead_self_attention",
+        "transformer_block",
+        "transformer_lm",
+    ),
+    "train": (
+        "cross_entropy",
+        "adamw",
+        "learning_rate_schedule",
+        "gradient_clipping",
+        "get_batch",
+        "checkpointing",
+    ),
 }
 """Which problems must pass before a learner's own hook of the door is used instead of the reference's."""

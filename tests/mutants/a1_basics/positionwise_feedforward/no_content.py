@@ -1,0 +1,13 @@
+"""Leaves w3 out: the ungated feed-forward of older models."""
+
+import torch
+
+REJECTED_BY = "test_linear_in_w2_and_in_w3"
+
+
+def silu(x):
+    return x * torch.sigmoid(x)
+
+
+def run_swiglu(d_model, d_ff, w1_weight, w2_weight, w3_weight, in_features):
+    return silu(in_features @ w1_weight.T) @ w2_weight.T

@@ -1,0 +1,14 @@
+"""Adds its input, which is the block's to do: in the block it comes twice."""
+
+import torch
+
+REJECTED_BY = "test_a_zero_gate_lets_nothing_through"
+
+
+def silu(x):
+    return x * torch.sigmoid(x)
+
+
+def run_swiglu(d_model, d_ff, w1_weight, w2_weight, w3_weight, in_features):
+    hidden = silu(in_features @ w1_weight.T) * (in_features @ w3_weight.T)
+    return in_features + hidden @ w2_weight.T

@@ -1,0 +1,10 @@
+"""A plain sigmoid as the gate: GLU, of 2016."""
+
+import torch
+
+REJECTED_BY = "test_one_hidden_unit_by_hand"
+
+
+def run_swiglu(d_model, d_ff, w1_weight, w2_weight, w3_weight, in_features):
+    hidden = torch.sigmoid(in_features @ w1_weight.T) * (in_features @ w3_weight.T)
+    return hidden @ w2_weight.T

@@ -1,0 +1,21 @@
+"""Keeps the first weights of each size: a second model of the same size is the first."""
+
+from a1_basics import adapters
+
+REJECTED_BY = "test_calls_do_not_remember_each_other"
+
+
+MODELS = {}
+
+
+def run_transformer_lm(
+    vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta, weights, in_indices
+):
+    weights = MODELS.setdefault((vocab_size, d_model, num_layers, context_length), weights)
+    x = weights["token_embeddings.weight"][in_indices]
+    for layer in range(num_layers):
+        prefix = f"layers.{layer}."
+        own = {name.removeprefix(prefix): weights[name] for name in weights if name.startswith(prefix)}
+        x = adapters.run_transformer_block(d_model, num_heads, d_ff, context_length, rope_theta, own, x)
+    x = adapters.run_rmsnorm(d_model, 1e-5, weights["ln_final.weight"], x)
+    return x @ weights["lm_head.weight"].T

@@ -1,0 +1,17 @@
+"""Leaves the last norm out, its gain kept: logits grow with depth."""
+
+from a1_basics import adapters
+
+REJECTED_BY = "test_the_last_norm_takes_the_size_away"
+
+
+def run_transformer_lm(
+    vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta, weights, in_indices
+):
+    x = weights["token_embeddings.weight"][in_indices]
+    for layer in range(num_layers):
+        prefix = f"layers.{layer}."
+        own = {name.removeprefix(prefix): weights[name] for name in weights if name.startswith(prefix)}
+        x = adapters.run_transformer_block(d_model, num_heads, d_ff, context_length, rope_theta, own, x)
+    x = x * weights["ln_final.weight"]
+    return x @ weights["lm_head.weight"].T

@@ -1,0 +1,20 @@
+"""Pads to the full context and forgets to cut the logits."""
+
+import torch
+
+from a1_basics import adapters
+
+REJECTED_BY = "test_with_silent_blocks_only_embedding_norm_and_head_are_left"
+
+
+def run_transformer_lm(
+    vocab_size, context_length, d_model, num_layers, num_heads, d_ff, rope_theta, weights, in_indices
+):
+    in_indices = torch.nn.functional.pad(in_indices, (0, context_length - in_indices.shape[1]))
+    x = weights["token_embeddings.weight"][in_indices]
+    for layer in range(num_layers):
+        prefix = f"layers.{layer}."
+        own = {name.removeprefix(prefix): weights[name] for name in weights if name.startswith(prefix)}
+        x = adapters.run_transformer_block(d_model, num_heads, d_ff, context_length, rope_theta, own, x)
+    x = adapters.run_rmsnorm(d_model, 1e-5, weights["ln_final.weight"], x)
+    return x @ weights["lm_head.weight"].T
