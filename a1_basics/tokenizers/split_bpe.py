@@ -80,7 +80,7 @@ class Tokenizer:
                 "that belong together."
             ) from error
         self._byte_ids = [ids.get(bytes([byte])) for byte in range(256)]
-        added = {token.token_id for token in files.added_tokens} - set(self._made)
+        added = {token.token_id for token in files.added_tokens}
         self._whole = {token: i for token, i in ids.items() if i not in added} if files.ignore_merges else {}
         self._cache: dict[str, list[int]] = {}
 

@@ -115,6 +115,18 @@ def test_hugging_face_reads_the_same_from_both_files(name):
         )
 
 
+def test_patterns_are_the_published_ones_letter_by_letter():
+    llama3 = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    assert {
+        "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+        "llama3": llama3,
+        "qwen2": llama3.replace("{1,3}", ""),
+    } == SPLIT_PATTERNS
+
+
 def changed(name, *path_and_value):
     *path, value = path_and_value
     content = copy.deepcopy(PUBLISHED[name])
