@@ -32,6 +32,7 @@ OUTPUTS = {"sweep": "Runs"}
 
 NUM_BYTES, NUM_SPECIAL = 256, 1  # in every vocabulary, before its merges
 FEWEST_UNSEEN_WORDS = 20  # below, a ratio over them says nothing
+SECONDS_PER_RULE_AND_MEGABYTE = 1.0  # on one core of 2024; only for --dry-run
 _BLANKS_APART = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}{1,3}|[^\s\p{L}\p{N}]+|\s+"
 
 
@@ -92,6 +93,17 @@ def main(config: TokenizerSweep) -> None:
         write_runs(draft, rows, {})
     show(rows, config)
     print(draft.artifact)
+
+
+def plan(config: TokenizerSweep) -> dict[str, Any]:
+    """What the sweep will do, before it is begun."""
+    seconds = (SECONDS_PER_RULE_AND_MEGABYTE * config.train_megabytes + 1) * len(RULES)
+    return {
+        "train_bytes": round(config.train_megabytes * 1e6),
+        "tokenizers_learned": len(RULES),
+        "rows": len(RULES) * len(config.vocab_sizes) * (len(config.corpora) + 3),
+        "expected_seconds": seconds / min(available_cores(), len(RULES)),
+    }
 
 
 def check(config: TokenizerSweep) -> None:

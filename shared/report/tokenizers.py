@@ -38,6 +38,7 @@ PRESETS = {"default": TokenizersPage()}
 class Sweep:
     """The rows of a sweep, in reach by rule, size and text."""
 
+    model: str  # whose share of embeddings is told
     rules: list[str]
     sizes: list[int]
     texts: list[str]
@@ -57,7 +58,7 @@ def main(config: TokenizersPage) -> None:
     key = step_key("shared.report.tokenizers", config, {**inputs, "style": style, "title": title}, [])
     report = already_made(store, key, config.name)
     if report is None:
-        sweep = arranged(read_runs(source)[0])
+        sweep = arranged(read_runs(source)[0], source.config["model"])
         with store.draft(
             "Report", config=recorded(config), parents=inputs, name=config.name, key=key
         ) as draft:
@@ -67,11 +68,12 @@ def main(config: TokenizersPage) -> None:
     print(f"open in a browser: {read_report(report)}")
 
 
-def arranged(rows: Rows) -> Sweep:
+def arranged(rows: Rows, model: Mapping[str, Any]) -> Sweep:
     """The sweep's rows by what they are about."""
     measured = [row for row in rows if "pieces" not in row]
     samples = [row for row in rows if "pieces" in row]
     return Sweep(
+        model=f"{model['num_layers']} layers of width {model['d_model']:,}",
         rules=[*dict.fromkeys(row["rule"] for row in measured)],
         sizes=sorted({row["vocab_size"] for row in measured}),
         texts=[*dict.fromkeys(row["text"] for row in measured)],
@@ -101,7 +103,8 @@ def headline(title: str, sweep: Sweep) -> Html:
             "p",
             f"From {sweep.sizes[0]:,} to {sweep.sizes[-1]:,} tokens, a token of {text} grows from "
             f"{small['bytes_per_token']:.2f} to {large['bytes_per_token']:.2f} bytes, and the tables of the vocabulary "
-            f"from {small['embedding_fraction']:.0%} to {large['embedding_fraction']:.0%} of the model.",
+            f"from {small['embedding_fraction']:.0%} to {large['embedding_fraction']:.0%} of a "
+            f"model of {sweep.model}.",
             class_="lede",
         ),
     )
@@ -184,8 +187,7 @@ def rules_section(sweep: Sweep) -> Html:
     cells = [[rule_name(rule), *(cell(rule, text) for text in sweep.texts)] for rule in sweep.rules]
     note = (
         f"Bytes per token with {size:,} tokens, learned from the same text. Longer is cheaper, not always better: "
-        "single digits and groups of three cost tokens and give every number the same few pieces, from which "
-        "arithmetic is easier to learn."
+        "single digits and groups of three cost tokens, and cut every number in the same way."
     )
     cuts = [
         together(
