@@ -121,7 +121,8 @@ def _mend(error: Exception) -> str | None:
     """What to do about a disk that is full or closed to us; None for every other error."""
     if is_disk_full(error):
         return (
-            "no space left on the disk; free some (`make artifacts ARGS=gc`), then run the same command again"
+            "no space left on the disk; free some (`make artifacts ARGS=gc` lists what no name needs, "
+            "`make artifacts ARGS='gc --delete'` removes it), then run the same command again"
         )
     if isinstance(error, OSError) and error.errno in _CLOSED:
         return f"{_CLOSED[error.errno]}; point --store and --runs at a place that you can write"

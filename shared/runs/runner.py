@@ -237,7 +237,7 @@ class _Loop(Generic[S, B]):
             before = f"step {self.saved_step} is whole" if self.saved_step else "there is none before it"
             raise ArtifactError(
                 f"the disk is full: {self.run_dir} could not save step {self.step} ({before}). Free space "
-                "(`make artifacts ARGS=gc`), then run the same command again"
+                "(`make artifacts ARGS='gc --delete'`), then run the same command again"
             ) from error
         self.saved_step = self.step
         self.meter.train_seconds += time.perf_counter() - began
