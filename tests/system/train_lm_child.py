@@ -146,13 +146,13 @@ class Outcome:
     log: list[dict[str, Any]]  # the run's own log, without times, rates and memory
 
 
-def outcome(folder: Path) -> Outcome:
+def outcome(folder: Path, steps: int = STEPS) -> Outcome:
     """What the finished training under `folder` left behind."""
     store = Store(folder / "artifacts")
     [run_dir] = (folder / "runs").iterdir()
     last = Checkpoints(run_dir).find()
     assert last is not None, "no checkpoint"
-    assert last.step == STEPS, f"the last checkpoint is of step {last.step}"
+    assert last.step == steps, f"the last checkpoint is of step {last.step}"
     saved = torch.load(last.path / "optimizer.pt", weights_only=True)
     moments = {
         f"{index}.{key}": value for index, entry in saved["state"].items() for key, value in entry.items()
