@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,8 +21,8 @@ def main() -> int:
     parser.add_argument("--all-reduce", action="store_true")
     options = parser.parse_args()
     print("this is the job speaking, value", options.value, flush=True)
-    asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
     said: dict[str, object] = {
         "value": options.value,
         "restarts": os.environ.get("SLURM_RESTART_COUNT", "0"),
@@ -31,13 +32,10 @@ def main() -> int:
     (options.folder / "began").touch()
     if options.all_reduce:
         said |= all_reduce()
-    end = time.monotonic() + options.seconds
-    while time.monotonic() < end and not asked:
-        time.sleep(0.02)
-    while int(str(said["restarts"])) < options.until_restarts and not asked:
-        time.sleep(0.02)
-    say(options.folder, {**said, "saved": bool(asked), "ended": time.time()})
-    if asked:
+    is_early = int(str(said["restarts"])) < options.until_restarts
+    asked.wait(None if is_early else options.seconds)
+    say(options.folder, {**said, "saved": asked.is_set(), "ended": time.time()})
+    if asked.is_set():
         print("saved; the same command goes on from there", flush=True)
         return 75
     (options.folder / f"output-{options.value}").write_text(options.value)

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -182,16 +181,13 @@ def overlapping(said: list[dict]) -> list[str]:
     return found
 
 
-def test_second_runner_of_a_job_waits_for_the_first_and_does_nothing(how, tmp_path):
+def test_second_runner_of_a_job_waits_for_the_first_and_does_nothing(cluster, how, tmp_path):
     """What a controller's crash can do, done on purpose: the same pickled job in two processes at once."""
-    [job] = slurm.submit([place(tmp_path, "--seconds", "2")], how)
-    lease = tmp_path / "launch"
-    until = time.monotonic() + 60
-    while not list(lease.glob("*/leases/*.json")) and time.monotonic() < until:
-        time.sleep(0.05)
-    [folder] = lease.iterdir()
+    [job] = slurm.submit([place(tmp_path, "--seconds", "6")], how)
+    cluster.wait_for("its lease", lambda: bool(list((tmp_path / "launch").glob("*/leases/*.json"))))
+    [folder] = (tmp_path / "launch").iterdir()
     second = slurm.CommandJob(
-        argv=place(tmp_path, "--seconds", "2").argv(),
+        argv=place(tmp_path, "--seconds", "6").argv(),
         status_file=str(folder / "status-0.json"),
         lease_folder=str(folder / "leases"),
         lease_name="command-0",
