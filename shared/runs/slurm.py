@@ -200,7 +200,7 @@ class Waiting:
         job = self.jobs[number]
         if job.status_file.exists():
             return int(json.loads(job.status_file.read_text())["exit_status"])
-        state = state_of(job.id)
+        state = state_of(job)
         # The file may be a moment behind on a network file system: only a lasting absence counts.
         self.gone_looks[number] = self.gone_looks[number] + 1 if state in (*OVER, FORGOTTEN) else 0
         if self.gone_looks[number] < GONE_AFTER_LOOKS:
@@ -228,12 +228,15 @@ class Waiting:
         sys.stdout.flush()
 
 
-def state_of(job: str) -> str:
-    """What the controller says of a job: PENDING, RUNNING, ..., FORGOTTEN; UNREACHABLE when it does not answer."""
-    done = subprocess.run(["scontrol", "-o", "show", "job", job], capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return _word("JobState", done.stdout) or UNREACHABLE
-    return FORGOTTEN if "Invalid job id" in done.stderr else UNREACHABLE
+def state_of(job: Job) -> str:
+    """What the controller says of a job: PENDING, RUNNING, ..., FORGOTTEN; UNREACHABLE when it does not answer.
+
+    A controller that lost its state gives numbers out again: a job of that number that writes elsewhere is not ours.
+    """
+    text = _scontrol("-o", "show", "job", job.id)
+    if str(job.log.parent) in text:
+        return _word("JobState", text)
+    return FORGOTTEN if "is UP" in _scontrol("ping") else UNREACHABLE
 
 
 def _scontrol(*words: str) -> str:
