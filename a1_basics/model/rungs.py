@@ -145,7 +145,7 @@ def climb() -> tuple[Rung, ...]:
     """The rungs in order."""
     bigram = Rung("neural bigram", "learned by gradient descent, not counted", Parts(), 3e-2)
     averaging = bigram.next(
-        "averaging", "the mean of all past characters, in any order", mixer=average, max_learning_rate=5e-3
+        "averaging", "the mean of all past characters, in any order", mixer=average, max_learning_rate=2e-2
     )
     head = averaging.next(
         "one head",
@@ -158,7 +158,10 @@ def climb() -> tuple[Rung, ...]:
         "feed-forward", "each position thinks about what it read", feed_forward=classic_feed_forward
     )
     deep = thinking.next(
-        "residual + LayerNorm", "a way around every part: several layers can be trained", norm=LayerNorm
+        "residual + LayerNorm",
+        "a way around every part: several layers can be trained",
+        norm=LayerNorm,
+        max_learning_rate=6e-3,
     )
     dropping = deep.next("dropout", "numbers left out at random, against learning by heart", drops=True)
     simple = dropping.next("RMSNorm", "no mean taken out, no offset: less work", norm=RMSNorm)
