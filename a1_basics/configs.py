@@ -287,6 +287,7 @@ def shakespeare_char() -> LadderRun:
         steps=2500,
         batch_size=16,
         train_tokens=0,
+        max_learning_rate=2e-3,  # a third of what suits the small width
         evaluate_batches=16,
         sample_tokens=500,
         precision="auto",

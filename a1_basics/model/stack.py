@@ -41,8 +41,7 @@ class Average(nn.Module):
 class MixingBlock(nn.Module):
     """What the mixer read from other positions, added to what stands at this one; then the feed-forward, if any.
 
-    The feed-forward's output takes the place of its input: nothing goes around it, which is why a second such block on
-    top of the first learns little.
+    The feed-forward's output takes the place of its input: nothing goes around it.
     """
 
     def __init__(self, attn: nn.Module, ffn: nn.Module | None = None) -> None:

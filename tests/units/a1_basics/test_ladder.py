@@ -48,7 +48,7 @@ def config(tmp_path: Path) -> LadderRun:
                 split, [*(ids[character] for character in text), len(characters)], num_bytes=len(text)
             )
     return LadderRun(
-        steps=4,
+        steps=2,
         d_model=16,
         num_layers=2,
         num_heads=2,
@@ -81,7 +81,7 @@ def test_all_rungs_stand_in_one_table_with_a_curve_and_a_sample(config, capsys):
         assert len(row["sample"]) <= 8
     assert rows[0]["steps"] == 0
     assert {len(curves[row["run"]]) > 1 for row in rows[1:]} == {True}
-    assert {row["train_tokens"] for row in rows[1:]} == {4 * 2 * 16}
+    assert {row["train_tokens"] for row in rows[1:]} == {2 * 2 * 16}
     assert rows[-1]["optimizer"] == "muon"
     page.main(page.LadderPage(store=config.store))
     text = Store(config.store).open("ladder", "Report").file("index.html").read_text(encoding="utf-8")
@@ -102,22 +102,22 @@ def test_a_finished_rung_is_not_trained_again(config, monkeypatch):
     assert trained == ["averaging"]
     ladder.main(few(config, "neural bigram", "averaging"))
     assert trained == ["averaging"]
-    ladder.main(few(config, "averaging", steps=5))
+    ladder.main(few(config, "averaging", steps=3))
     assert trained == ["averaging", "averaging"]
 
 
 def test_a_rung_that_was_stopped_ends_where_an_undisturbed_one_does(config, monkeypatch, tmp_path):
     """Dropout included: what it drops depends on the seed and the step alone."""
-    ladder.main(few(config, "dropout", steps=10))
+    ladder.main(few(config, "dropout", steps=6))
     expected = read_runs(Store(config.store).open("ladder", "Runs"))[0][0]["validation_loss_nats"]
-    again = few(config, "dropout", steps=10, name="again", runs=tmp_path / "other")
+    again = few(config, "dropout", steps=6, name="again", runs=tmp_path / "other")
     make_step = ladder.reproducible_step
 
     def stopping(*arguments):
         step = make_step(*arguments)
 
         def stopped(state, batch):
-            if state.steps_done == 6:
+            if state.steps_done == 3:
                 raise KeyboardInterrupt
             return step(state, batch)
 
