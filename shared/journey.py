@@ -22,6 +22,7 @@ from pathlib import Path
 
 from shared.errors import ConfigError, WorkspaceError
 from shared.runs.config import did_you_mean
+from shared.runs.launch import KINDS, Command, Launch, launch, read_site
 
 SCALES = ("tiny", "toy", "one_gpu", "cluster")
 
@@ -138,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{step.purpose}: {shown(program, flags)}")
         return 0
     began = time.perf_counter()
-    run_step = run_in_fork if hasattr(os, "fork") and sys.platform == "linux" else run_in_subprocess
+    run_step = runner_of(options.launch)
     warm_up(run_step)
     for number, (step, (program, flags)) in enumerate(zip(steps, commands, strict=True), start=1):
         step_began = time.perf_counter()
@@ -165,6 +166,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--impl", default="reference", help="whose code: reference, learner, a package, a path (IMPL=)"
     )
+    parser.add_argument("--launch", choices=KINDS, default="local", help="where the programs run (LAUNCH=)")
     parser.add_argument("--store", default="artifacts", help="where artifacts lie")
     parser.add_argument("--runs", default="runs", help="where unfinished runs lie")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and do nothing")
@@ -186,6 +188,22 @@ def command(step: Step, options: argparse.Namespace) -> tuple[str, list[str]]:
 def shown(program: str, flags: Sequence[str]) -> str:
     """The command as one would type it."""
     return f"python -m {program} {shlex.join(flags)}".strip()
+
+
+def runner_of(kind: str) -> Callable[[str, list[str]], int]:
+    """How each step runs: in a fork of this process where that is safe, or launched over ranks or on a cluster."""
+    if kind == "local":
+        return run_in_fork if hasattr(os, "fork") and sys.platform == "linux" else run_in_subprocess
+
+    def run_launched(program: str, flags: list[str]) -> int:
+        try:
+            how = Launch(kind=kind, site=read_site(None))  # type: ignore[arg-type]
+            return launch([Command(program, tuple(flags))], how)[0]
+        except WorkspaceError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+
+    return run_launched
 
 
 def warm_up(run_step: Callable[[str, list[str]], int]) -> None:
