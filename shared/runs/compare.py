@@ -26,6 +26,7 @@ class CompareConfig:
 
     runs: Path = Path("runs")  # directory of unfinished and finished runs
     store: Path = Path("artifacts")  # artifact store, for the RunLog artifacts in it
+    last_jobs: int = 20  # jobs of a cluster to list, each with its log
     only: tuple[str, ...] = ()  # runs whose name contains one of these; empty shows all
     picture: Path = Path("runs/compare.png")  # the curves; an SVG is put beside it
 
@@ -137,6 +138,14 @@ def table_rows(runs: Sequence[LoggedRun]) -> list[list[str]]:
     return rows
 
 
+def launched_jobs(runs: Path) -> list[tuple[str, str, str]]:
+    """Job, command and log of everything that was handed to a cluster, the newest last."""
+    rows = []
+    for path in sorted((runs / "launch").glob("*/launch.json")):
+        rows += [(row["job"], row["command"], row["log"]) for row in read_json(path)["jobs"]]
+    return rows
+
+
 def draw_curves(runs: Sequence[LoggedRun], picture: Path) -> Path | None:
     """One curve per run, of the loss it is judged by; None when no run has logged a finite loss."""
     from shared.report.plots import Curve, loss_curves
@@ -162,6 +171,13 @@ def main(config: CompareConfig) -> None:
         for run in find_runs(config.runs, config.store)
         if not config.only or any(part in run.name for part in config.only)
     ]
+    jobs = launched_jobs(config.runs)
+    if jobs:
+        print("jobs handed to the cluster, the newest last")
+        for job, command, log in jobs[-config.last_jobs :]:
+            print(f"  {job}  {command}\n      {log}")
+    if not runs and jobs:
+        return
     if not runs:
         raise ConfigError(
             f"no run with a log under {config.runs} and no RunLog in {config.store}"

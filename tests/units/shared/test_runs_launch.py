@@ -1,0 +1,124 @@
+"""Launching here and over ranks, arrays, site files; what needs a cluster is in tests/system/slurm."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ConfigError
+from shared.runs import launch as launching
+from shared.runs.compare import launched_jobs
+from shared.runs.launch import Command, Launch, Site, array, describe, launch, local_argv, read_site
+
+PROGRAM = "tests.system.slurm.job"
+
+
+@pytest.fixture(autouse=True)
+def from_the_root(monkeypatch):
+    monkeypatch.chdir(Path(__file__).resolve().parents[3])
+
+
+def test_local_command_gives_its_output_and_status(tmp_path, capfd):
+    command = Command(PROGRAM, ("--folder", str(tmp_path), "--status", "5"))
+    assert launch([command]) == [5]
+    assert "this is the job speaking" in capfd.readouterr().out
+
+
+def test_several_local_commands_have_a_log_and_a_line_each_in_order(tmp_path, capfd):
+    commands = array(Command(PROGRAM, ("--folder", str(tmp_path))), {"status": ["0", "3"], "value": ["a"]})
+    assert launch(commands, Launch(folder=tmp_path / "logs")) == [0, 3]
+    said = capfd.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said] == ["done", "exit status 3"]
+    assert "value a" in (tmp_path / "logs" / f"0001-{PROGRAM}.log").read_text()
+
+
+def test_torchrun_gives_every_rank_its_place(tmp_path):
+    command = Command(PROGRAM, ("--folder", str(tmp_path), "--all-reduce"))
+    assert launch([command], Launch("torchrun", ranks=2)) == [0]
+    said = [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+    assert sorted((one["rank"], one["sum"]) for one in said) == [(0, 1), (1, 1)]
+
+
+def test_described_command_is_the_one_that_runs():
+    command = Command("a.run.b", ("--name", "two words"))
+    for how in (Launch(), Launch("torchrun", ranks=2)):
+        assert shlex.split(describe([command], how))[1:] == local_argv(command, how)[1:]
+
+
+def test_array_is_the_product_and_every_member_has_a_name_of_its_own():
+    each = {"lr": ["1e-3", "3e-3"], "model.d-model": ["64", "128"]}
+    commands = array(Command("a.run.train", ("--preset", "x", "--name=base")), each)
+    assert len(commands) == len({command.flags for command in commands}) == 4
+    names = [command.flags[command.flags.index("--name") + 1] for command in commands]
+    assert names == [
+        "base-lr1e-3-d-model64",
+        "base-lr1e-3-d-model128",
+        "base-lr3e-3-d-model64",
+        "base-lr3e-3-d-model128",
+    ]
+    assert all(
+        "--name=base" not in command.flags and command.flags[:2] == ("--preset", "x") for command in commands
+    )
+
+
+def test_site_file_is_read(tmp_path):
+    path = tmp_path / "site.toml"
+    path.write_text('partition = "gpu"\nsetup = ["module load cuda"]\noptions = {reservation = "course"}\n')
+    assert read_site(path) == Site("gpu", setup=("module load cuda",), options={"reservation": "course"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("partiton = 'gpu'", "unknown key 'partiton'.*partition"),
+        ("partition = ", "is no TOML"),
+        ("setup = 'module load cuda'", "setup = 'module load cuda' should be a list"),
+        ("account = 7", "account = 7 should be a str"),
+    ],
+)
+def test_wrong_site_file_is_named_with_its_mend(tmp_path, text, said):
+    path = tmp_path / "site.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        read_site(path)
+
+
+def test_site_file_that_was_asked_for_must_be_there(tmp_path):
+    with pytest.raises(ConfigError, match=r"docs/slurm\.md"):
+        read_site(tmp_path / "absent.toml")
+
+
+def test_nodes_need_a_cluster():
+    with pytest.raises(ConfigError, match=r"2 nodes need LAUNCH=slurm"):
+        launch([Command(PROGRAM)], Launch("torchrun", nodes=2))
+
+
+def test_without_slurm_the_error_names_what_works(monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "")
+    assert launching.main(["--launch", "slurm", "--dry-run", PROGRAM]) == 2
+    assert (
+        "needs Slurm's sbatch and srun here; LAUNCH=local and torchrun need nothing"
+        in capsys.readouterr().err
+    )
+
+
+def test_values_of_each_are_asked_for(capsys):
+    assert launching.main(["--each", "lr", "--dry-run", PROGRAM]) == 2
+    assert "wanted FLAG=VALUE,VALUE" in capsys.readouterr().err
+
+
+def test_dry_run_starts_nothing(tmp_path, capsys):
+    assert launching.main(["--dry-run", PROGRAM, "--folder", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.strip() == f"python -m {PROGRAM} --folder {tmp_path}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_jobs_are_found_by_their_launch(tmp_path):
+    for name, job in (("20260102-1", "8"), ("20260101-1", "7")):
+        folder = tmp_path / "launch" / name
+        folder.mkdir(parents=True)
+        rows = [{"job": job, "command": f"python -m {sys.argv[0]}", "log": f"{folder}/log"}]
+        (folder / "launch.json").write_text(json.dumps({"jobs": rows}))
+    assert [job for job, _, _ in launched_jobs(tmp_path)] == ["7", "8"]
