@@ -1,0 +1,27 @@
+"""Takes token ids and nothing else: whoever passes positions gets an error."""
+
+import numpy as np
+import torch
+
+REJECTED_BY = "test_it_is_called_like_every_model"
+
+
+class Counted(torch.nn.Module):
+    def __init__(self, log_p):
+        super().__init__()
+        self.register_buffer("log_p", log_p)
+
+    def forward(self, token_ids):
+        return self.log_p[token_ids]
+
+
+def bigram_model(tokens, vocab_size):
+    if len(tokens) < 2:
+        raise ValueError("no pair to count")
+    tokens = np.asarray(tokens).astype(np.int64)
+    counts = np.zeros((vocab_size, vocab_size))
+    np.add.at(counts, (tokens[:-1], tokens[1:]), 1)
+    seconds = counts.sum(axis=0) + 1 / vocab_size
+    smoothed = counts + 5 * seconds / seconds.sum()
+    p = smoothed / smoothed.sum(axis=1, keepdims=True)
+    return Counted(torch.from_numpy(np.log(p)).float())
