@@ -94,6 +94,26 @@ EXERCISES: tuple[Exercise, ...] = (
             "tiktoken.get_encoding",
         ),
     ),
+    Exercise(
+        id="chars",
+        title="Characters as tokens",
+        points=2,
+        door=("run_train_chars", "get_char_tokenizer"),
+        budget="about 25 lines; no training",
+        why=(
+            "The smallest tokenizer that works, and the one with which small models are taught. What it does with a "
+            "character it has never seen decides whether a mistake is noticed now or in the samples."
+        ),
+        hints=(
+            "Two dicts: character to id, id to bytes. Everything else is looking up.",
+            "run_train_chars: the sorted set of characters of the text, special tokens cut out first, then the special "
+            "tokens; each as its UTF-8 bytes, under ids 0, 1, 2, ...",
+            "encode: split at the special tokens (escaped, longest first), look up the rest. decode: join bytes, then "
+            "decode once. encode_iterable holds back what may still become a special token.",
+            "Traps: open(path) turns \\r\\n into \\n; a character of several bytes is one token; an unseen character "
+            "raises an error that names it, and is neither skipped nor replaced.",
+        ),
+    ),
     written.TOKENIZER_EXPERIMENTS_READ,
     Exercise(
         id="linear",
@@ -629,6 +649,114 @@ EXERCISES: tuple[Exercise, ...] = (
             "touch generators, training mode or requires_grad.",
         ),
     ),
+    Exercise(
+        id="bigram",
+        title="The counted bigram model",
+        points=2,
+        door=("bigram_model",),
+        budget="about 20 lines; seconds of counting",
+        why=(
+            "It is the line below which a transformer must fall: a curve that stays above it has learned nothing of "
+            "context. Its loss is known in closed form, so it also tells whether an evaluation is right."
+        ),
+        hints=(
+            "Count by hand first: in 'a b a a b', which tokens follow a, and how often? That row, divided by its sum, "
+            "is the whole model.",
+            "One table of vocab_size x vocab_size counts: rows are the token before, columns the token after. "
+            "numpy.add.at, numpy.bincount and torch.bincount count pairs without a loop.",
+            "Smooth in two steps: q(b) = (how often b comes second + 1/V) / (pairs + 1), then p(b after a) = (count(a, "
+            "b) + 5 q(b)) / (count(a) + 5).",
+            "An nn.Module whose forward looks up rows: register the table of log-probabilities as a buffer, and accept "
+            "positions=None and attend=None.",
+            "Traps: counts[a, b] += 1 with arrays counts a repeated pair once; a * V + b overflows in uint16; "
+            "divide rows, not columns; log-probabilities, not probabilities, are what a softmax gives back.",
+        ),
+    ),
+    Exercise(
+        id="evaluate",
+        title="Evaluation in bits per byte",
+        points=2,
+        door=("evaluate_model",),
+        budget="about 30 lines; no training",
+        why=(
+            "Runs are compared by this number. An evaluation that drops the end of the text, counts tokens twice or "
+            "lets each window begin in the dark moves it by more than most ideas are worth."
+        ),
+        hints=(
+            "Take ten tokens and a context of four, and write down every window: where it begins, which targets it "
+            "has, which of them an earlier window has counted.",
+            "Windows begin at 0, stride, 2 stride, ...; the first counts all its targets, each later one only its last "
+            "`stride`. The last may be short: pad it, and do not count the padding.",
+            "The loss of a target is logsumexp(logits) - logits[target]. Sum losses, tokens and token_bytes[target] "
+            "over what counts; return Evaluation(nats, tokens, num_bytes) of shared.doors.protocols.",
+            "Traps: a mean of batches of unequal size; bytes of inputs instead of targets; stride=None means "
+            "context_length; gradients on; a model left in eval mode; sums in float32 over a million tokens.",
+        ),
+    ),
+    Exercise(
+        id="training_together",
+        title="Training, put together",
+        points=4,
+        door=("train",),
+        prerequisites=(
+            "adamw",
+            "learning_rate_schedule",
+            "gradient_clipping",
+            "get_batch",
+            "checkpointing",
+        ),
+        budget="about 100 lines; the tests train for a few seconds",
+        why=(
+            "Every part may be right and the whole wrong: a schedule that is computed and not written, a clipping "
+            "after the step, a resume with other batches. The curve goes down all the same."
+        ),
+        hints=(
+            "First without interruptions: open the Shards, seed, build the model, loop over job.steps, publish. The "
+            "handout shows the store in ten lines.",
+            "The order within a step: rate into every param_group, zero_grad, loss, backward, clip, step. Then log, "
+            "and evaluate and save when it is time, and after the last step.",
+            "Make batch number n depend on (job.seed, n) alone: a generator seeded from both, or a seed set just "
+            "before get_batch. Then a resumed run needs no memory of what it has drawn.",
+            "The run folder is found by everything that decides the outcome: hash the job without store, runs and "
+            "name, and put the hash into the folder's name. Checkpoints: write beside, then os.replace.",
+            "Traps: the optimizer's state and the step belong into the checkpoint, and so does the log; the same job "
+            "must give the same artifact, so no times in it; loss on the val split without gradients; a setting that "
+            "you do not know (init, microbatches) is refused, not passed over.",
+        ),
+        forbidden=("transformers.Trainer", "transformers.trainer.Trainer"),
+        time_limit_seconds=300.0,
+    ),
+    Exercise(
+        id="decoding",
+        title="Decoding: from probabilities to text",
+        points=3,
+        door=("generate_tokens",),
+        prerequisites=("softmax",),
+        budget="about 35 lines; no training",
+        why=(
+            "A good model writes rubbish when its tokens are chosen badly, and nobody looks for the fault there. A "
+            "bound off by one, settings in another order or a context cut at the wrong end raise no error."
+        ),
+        hints=(
+            "Write the loop for temperature 0 first: show the model the text, take the most probable next token, "
+            "append it, yield it; stop at end_token or after max_new_tokens.",
+            "Then draw: p = softmax(logits[-1] / temperature), and torch.multinomial(p, 1, generator=...) with one "
+            "torch.Generator().manual_seed(seed), made before the loop.",
+            "top_k: set all but the k largest to zero. top_p: sort downwards; a token stays if the sum of those "
+            "*before* it is below p. So the one that crosses p stays, and at least one always does. Divide by the sum.",
+            "Order: temperature, then top_k, then top_p of what top_k left. The model sees the last context_length "
+            "tokens, as (1, seq) of torch.long, and no gradients are recorded.",
+            "Traps: `with torch.no_grad()` around the yield stays on in the caller; end_token=0 is a token; the seed "
+            "inside the loop draws the same number each time; a sorted place is not an id; exp of large logits; "
+            "settings out of range should be refused.",
+        ),
+        forbidden=(
+            "transformers.TemperatureLogitsWarper",
+            "transformers.TopKLogitsWarper",
+            "transformers.TopPLogitsWarper",
+            "transformers.GenerationMixin.generate",
+        ),
+    ),
     written.EXPERIMENT_LOG,
     written.LEARNING_RATE,
     written.BATCH_SIZE_EXPERIMENT,
@@ -663,6 +791,7 @@ HOOKS: dict[str, tuple[str, ...]] = {
         "gradient_clipping",
         "get_batch",
         "checkpointing",
+        "training_together",
     ),
 }
 """Which problems must pass before a learner's own hook of the door is used instead of the reference's."""

@@ -3,7 +3,7 @@
 from a1_basics import adapters
 from a1_basics.training import adamw
 
-REJECTED_BY = "test_the_log_tells_the_curve"
+REJECTED_BY = "test_rate_follows_the_schedule"
 
 
 class FirstGroupOnly(adamw.AdamW):
