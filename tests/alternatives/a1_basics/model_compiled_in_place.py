@@ -15,7 +15,7 @@ def norm(x, gain):
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * gain
 
 
-@torch.compile(backend="aot_eager", dynamic=True)
+@torch.compile(backend="eager", dynamic=True)
 def block(x, cos, sin, heads, q, k, v, out, w1, w2, w3, ln1, ln2):
     batch, seq, d_model = x.shape
     y = norm(x, ln1)
