@@ -37,7 +37,7 @@ def members(config: Divergence) -> list[Member]:
         ]
 
     no_warmup = dataclasses.replace(fast, warmup_steps=0)
-    long_warmup = dataclasses.replace(fast, warmup_steps=config.steps // 5)
+    long_warmup = dataclasses.replace(fast, warmup_steps=config.steps // 4)
     unclipped = dataclasses.replace(job, clip_norm=NO_CLIPPING)
     return [
         *pair(

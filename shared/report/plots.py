@@ -121,6 +121,8 @@ def loss_curves(
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if log_y:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
         if left < right:
             axes.set_xlim(left, right)

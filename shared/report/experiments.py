@@ -1,0 +1,361 @@
+"""Make the page of the experiments: what each sweep showed, as figures with their reading, and the costs."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.report.attention_maps import attention_section
+from shared.report.markup import STYLE_SHEET, Html, document, tag, together, trusted
+from shared.report.pages import COST_FILE, FILL_IN_COST, short_count
+from shared.report.plots import Curve, inline_svg, loss_curves
+from shared.runs.program import run_program
+from shared.runs.progress import clock_text
+from shared.runs.runlog import VALIDATION_LOSS, series
+from shared.runs.steps import already_made, recorded, step_key
+from shared.store.artifacts import Artifact, Store
+from shared.store.disk import readable_bytes
+from shared.store.kinds import read_eval_report, read_report, read_runs
+from shared.store.manifests import MEASURED
+
+INPUTS = {"runs": "Runs", "attention": "EvalReport"}
+OUTPUTS = {"report": "Report"}
+
+Rows = Sequence[Mapping[str, Any]]
+Curves = Mapping[str, Sequence[Mapping[str, Any]]]
+Draw = Callable[..., Html]
+
+
+@dataclass(frozen=True)
+class ExperimentsPage:
+    """Which sweeps to show, in this order."""
+
+    runs: tuple[str, ...] = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
+    attention: str = ""  # name or digest of the EvalReport of a1_basics.run.attention_probe; empty: none
+    name: str = "experiments"  # the Report's name
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+PRESETS = {"default": ExperimentsPage()}
+
+
+def main(config: ExperimentsPage) -> None:
+    """Publish the Report `config.name` and say where its page is."""
+    store = Store(config.store)
+    sweeps = [store.open(name, "Runs") for name in config.runs]
+    probed = store.open(config.attention, "EvalReport") if config.attention else None
+    inputs = {experiment_of(sweep): sweep.digest for sweep in sweeps}
+    inputs |= {"attention": probed.digest} if probed else {}
+    config = dataclasses.replace(
+        config,
+        runs=tuple(sweep.digest for sweep in sweeps),
+        attention=probed.digest if probed else "",
+    )
+    style = hashlib.sha256(STYLE_SHEET.read_bytes()).hexdigest()  # the key knows Python sources only
+    key = step_key("shared.report.experiments", config, {**inputs, "style": style}, [])
+    report = already_made(store, key, config.name)
+    if report is None:
+        with store.draft(
+            "Report", config=recorded(config), parents=inputs, name=config.name, key=key
+        ) as draft:
+            write_page(draft.path, sweeps, read_eval_report(probed) if probed else None)
+        report = draft.artifact
+        print(report)
+    print(f"open in a browser: {read_report(report)}")
+
+
+def experiment_of(sweep: Artifact) -> str:
+    """Which experiment made a table."""
+    return str(sweep.manifest["config"].get("experiment", sweep.name_hint or sweep.digest[:12]))
+
+
+def write_page(folder: Path, sweeps: Sequence[Artifact], attention: Mapping[str, Any] | None) -> Path:
+    """The page, its figures and the measured times, in a folder; returns the page."""
+    costs: dict[str, str] = {}
+    sections = []
+    for sweep in sweeps:
+        name, (rows, curves) = experiment_of(sweep), read_runs(sweep)
+        for index, row in enumerate(rows):
+            costs[f"{name}-{index}-seconds"] = clock_text(row["seconds"])
+            costs[f"{name}-{index}-tokens"] = f"{row['tokens_per_second']:,.0f}"
+        draw = SECTIONS.get(name, any_section)
+        sections.append(together(draw(rows, curves, folder / "figures" / name), cost_table(name, rows)))
+    if attention is not None:
+        sections.append(attention_section(attention, folder / "figures"))
+    header = tag(
+        "header",
+        tag("p", "Experiments", class_="kicker"),
+        tag("h1", "One thing changed at a time"),
+        tag(
+            "p",
+            "Every run of an experiment begins from the same weights and sees the same batches; only what the label "
+            "says differs. Losses are nats per token on held-out text.",
+            class_="lede",
+        ),
+    )
+    page = folder / "index.html"
+    whole = document(
+        "Experiments on a small language model",
+        header,
+        *sections,
+        script=FILL_IN_COST,
+        script_file=COST_FILE,
+    )
+    page.write_text(whole, encoding="utf-8")
+    (folder / MEASURED).mkdir(exist_ok=True)
+    (folder / COST_FILE).write_text(f"window.cost = {json.dumps(costs)};\n", encoding="utf-8")
+    return page
+
+
+def figure(path: Path, words: str, caption: str, **options: Any) -> Html:
+    """A figure in two widths, with its caption; `options` go to `loss_curves`."""
+    drawn = [
+        (size, loss_curves(path.with_name(f"{path.name}_{size}.png"), width_inches=width, **options))
+        for size, width in (("wide", 7.2), ("narrow", 4.2))
+    ]
+    return tag(
+        "figure",
+        [tag("div", trusted(inline_svg(png, words)), class_=size) for size, png in drawn],
+        tag("figcaption", caption),
+    )
+
+
+def learning_rate_section(rows: Rows, curves: Curves, folder: Path) -> Html:
+    """Loss against rate; where it diverges; and how far the best rate lies from that edge."""
+    finished = [row for row in rows if row["status"] == "finished"]
+    diverged = [row for row in rows if row["status"] == "diverged"]
+    best = min(finished, key=lambda row: row["validation_loss_nats"])
+    words = f"The best rate is {best['max_learning_rate']:g}, with {best['validation_loss_nats']:.3f} nats per token."
+    if diverged:
+        edge = min(row["max_learning_rate"] for row in diverged)
+        words += (
+            f" Runs diverge from {edge:g} on, {edge / best['max_learning_rate']:,.0f} times that rate: clipping and "
+            "Adam's division by its own second moment bound every step, so that between the best rate and the edge a "
+            "run does not blow up but stops learning."
+        )
+    final = Curve(
+        "after training",
+        [row["max_learning_rate"] for row in finished],
+        [row["validation_loss_nats"] for row in finished],
+        has_points=True,
+    )
+    telling = [*rows[::2], best, *diverged[:1]]  # enough to see the order of things, few enough to tell apart
+    shown = [row for row in rows if row in telling]
+    return together(
+        tag("h2", "Learning rate"),
+        tag("p", words, class_="note"),
+        figure(folder / "by_rate", words, "Held-out loss at the end, by peak rate; runs that diverged have none.",
+               curves=[final], log_x=True, x_label="peak learning rate"),
+        figure(folder / "curves", words, "Training loss, on a logarithmic axis: divergent runs leave the range.",
+               curves=training_curves(shown, curves), log_y=True),
+    )  # fmt: skip
+
+
+def batch_size_section(rows: Rows, curves: Curves, folder: Path) -> Html:
+    """Loss against batch size, the tokens being the same."""
+    lines = []
+    base = [row for row in rows if row["rule"] == "one rate"]
+    for rule in dict.fromkeys(row["rule"] for row in rows):
+        sizes = {row["batch_tokens"] for row in rows if row["rule"] == rule}
+        # the size that both rules share was run once
+        points = sorted(
+            ((row["batch_tokens"], row["validation_loss_nats"]) for row in rows
+             if row["rule"] == rule or (row in base and row["batch_tokens"] not in sizes)),
+        )  # fmt: skip
+        lines.append(Curve(rule, [x for x, _ in points], [y for _, y in points], has_points=True))
+    best = min(rows, key=lambda row: row["validation_loss_nats"])
+    refused = [row for row in rows if row["status"] == "out of memory"]
+    words = (
+        f"For the same {short_count(best['train_tokens'])} tokens the best batch holds {best['batch_tokens']:,} "
+        f"({best['rule']}): {best['validation_loss_nats']:.3f} nats per token. Larger batches take fewer "
+        "steps, smaller ones noisier steps and more time."
+    )
+    if refused:
+        words += f" From {min(row['batch_tokens'] for row in refused):,} tokens on, a batch does not fit into memory."
+    return together(
+        tag("h2", "Batch size"),
+        tag("p", words, class_="note"),
+        figure(folder / "by_batch", words, "Held-out loss at the end, by tokens in a batch; all see the same text.",
+               curves=lines, log_x=True, x_label="tokens in a batch"),
+    )  # fmt: skip
+
+
+def ablations_section(rows: Rows, curves: Curves, folder: Path) -> Html:
+    """The model's curve among those of its variants."""
+    base, *others = rows
+    parts = [
+        f"{row['run']} {row['validation_loss_nats'] - base['validation_loss_nats']:+.3f}"
+        if row["status"] == "finished"
+        else f"{row['run']} {row['status']}"
+        for row in others
+    ]
+    words = f"The model ends at {base['validation_loss_nats']:.3f} nats per token. Against it: {'; '.join(parts)}."
+    return together(
+        tag("h2", "Ablations"),
+        tag("p", words, class_="note"),
+        figure(
+            folder / "curves",
+            words,
+            "Held-out loss, after the first quarter of training.",
+            curves=validation_curves(rows, curves),
+        ),
+    )
+
+
+def divergence_section(rows: Rows, curves: Curves, folder: Path) -> Html:
+    """Each problem beside its cure."""
+    pairs = []
+    for broken, cured in zip(rows[::2], rows[1::2], strict=True):
+        ends = "ends" if broken["status"] == "finished" else broken["reason"]
+        if broken["status"] == "finished":
+            ends = f"ends at {broken['validation_loss_nats']:.3f} nats per token"
+        caption = (
+            f"{broken['problem'].capitalize()} (model {broken['model']}): {ends}. Cured, it ends at "
+            f"{cured['validation_loss_nats']:.3f}."
+        )
+        lines = [
+            dataclasses.replace(curve, label=label, colour=colour)
+            for curve, label, colour in zip(
+                training_curves([broken, cured], curves), ("as it was", "cured"), (1, 0), strict=False
+            )
+        ]
+        picture = loss_curves(
+            folder / f"{broken['problem'].replace(' ', '_').replace(',', '')}.png",
+            lines,
+            width_inches=4.2,
+            height_inches=2.9,
+            log_y=any(max(curve.y, default=0.0) > 20 for curve in lines),
+        )
+        pairs.append(tag("figure", trusted(inline_svg(picture, caption)), tag("figcaption", caption)))
+    return together(
+        tag("h2", "Four ways to lose a run"),
+        tag("p", "Each provoked, then cured; within a pair one thing differs. Training loss.", class_="note"),
+        [tag("div", pairs[start : start + 2], class_="pair") for start in range(0, len(pairs), 2)],
+    )
+
+
+def scaling_audit_section(rows: Rows, curves: Curves, folder: Path) -> Html:
+    """Three sizes: loss by parameters, bytes, and what each writes."""
+    losses = " to ".join(f"{row['validation_loss_nats']:.3f}" for row in rows)
+    words = (
+        f"The same {short_count(rows[0]['train_tokens'])} tokens, blocks of "
+        f"{', '.join(short_count(row['non_embedding_parameters']) for row in rows)} parameters: {losses} nats a token."
+    )
+    heads = ("model", "parameters", "in blocks", "weights", "training state", "activations", "held-out loss")
+    cells = [
+        [
+            row["run"],
+            f"{row['parameters']:,}",
+            f"{row['non_embedding_parameters']:,}",
+            *(readable_bytes(row[key]) for key in ("weight_bytes", "state_bytes", "activation_bytes")),
+            f"{row['validation_loss_nats']:.3f}",
+        ]
+        for row in rows
+    ]
+    samples = [
+        tag(
+            "article",
+            tag("blockquote", str(row["sample"]).strip()),
+            tag("p", f"{row['run']} parameters"),
+            class_="sample",
+        )
+        for row in rows
+        if "sample" in row
+    ]
+    return together(
+        tag("h2", "Scaling audit"),
+        tag("p", words, class_="note"),
+        figure(
+            folder / "curves",
+            words,
+            "Held-out loss, after the first quarter of training.",
+            curves=validation_curves(rows, curves),
+        ),
+        data_table(heads, cells),
+        tag("div", samples, class_="samples"),
+    )
+
+
+def any_section(rows: Rows, curves: Curves, folder: Path) -> Html:
+    """A sweep that this page knows nothing of: its curves."""
+    lines = validation_curves(rows, curves)
+    drawn = (
+        figure(
+            folder / "curves",
+            folder.name,
+            "Held-out loss, after the first quarter of training.",
+            curves=lines,
+        )
+        if lines
+        else None
+    )
+    return together(tag("h2", folder.name.replace("_", " ").capitalize()), drawn)
+
+
+SECTIONS: dict[str, Draw] = {
+    "learning_rate": learning_rate_section,
+    "batch_size": batch_size_section,
+    "ablations": ablations_section,
+    "divergence": divergence_section,
+    "scaling_audit": scaling_audit_section,
+}
+
+
+def validation_curves(rows: Rows, curves: Curves) -> list[Curve]:
+    """Held-out loss of every run that has some, by step; without the steep first quarter where there is a rest."""
+    found = []
+    for row in rows:
+        steps, values = series(curves[row["run"]], VALIDATION_LOSS)
+        skipped = len(steps) // 4
+        if any(map(math.isfinite, values)):
+            found.append(Curve(row["run"], steps[skipped:], values[skipped:], has_points=True))
+    return found
+
+
+def training_curves(rows: Rows, curves: Curves) -> list[Curve]:
+    """Training loss of every run, by step."""
+    found = [(row["run"], series(curves[row["run"]], "loss_nats")) for row in rows]
+    return [Curve(name, steps, values) for name, (steps, values) in found if steps]
+
+
+def cost_table(name: str, rows: Rows) -> Html:
+    """What each run took; the measured columns are filled in from the file beside the page."""
+
+    def slot(key: str) -> Html:
+        return tag("span", tag("span", data_value=""), data_cost=key, hidden="")
+
+    cells = [
+        [
+            row["run"],
+            row["status"],
+            f"{row['steps']:,}",
+            short_count(row["train_tokens"]),
+            "–" if math.isinf(row["validation_loss_nats"]) else f"{row['validation_loss_nats']:.3f}",
+            slot(f"{name}-{index}-seconds"),
+            slot(f"{name}-{index}-tokens"),
+        ]
+        for index, row in enumerate(rows)
+    ]
+    heads = ("run", "outcome", "steps", "tokens", "held-out loss", "time here", "tokens per second")
+    return tag("details", tag("summary", "All runs, and what they took"), data_table(heads, cells))
+
+
+def data_table(heads: Sequence[str], rows: Sequence[Sequence[str | Html]]) -> Html:
+    """A table whose first column names and whose others are numbers."""
+
+    def line(cells: Sequence[str | Html], kind: str) -> Html:
+        return tag(
+            "tr", [tag(kind, cell, class_="number" if index else None) for index, cell in enumerate(cells)]
+        )
+
+    body = [line(cells, "td") for cells in rows]
+    return tag("div", tag("table", tag("thead", line(heads, "th")), tag("tbody", body)), class_="scroll")
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main, PRESETS, inputs=INPUTS, outputs=OUTPUTS))
