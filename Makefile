@@ -24,7 +24,7 @@ graded = $(PY) -m tests.harness.$(1) --stage "$$STAGE" $${IMPL:+--impl "$$IMPL"}
 	$${REFERENCE:+--reference "$$REFERENCE"} $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help ready setup doctor check test toy a1 learn grade watch hint borrow status reset release grade-all \
+.PHONY: help ready setup doctor check test toy a1 a1-study learn grade watch hint borrow status reset release grade-all \
 	autograder mutants torture bench runs artifacts format clean
 
 help:
@@ -91,6 +91,9 @@ mutants: ready ## show that each known wrong solution of STAGE is rejected by th
 ##@ Laboratory
 a1: ready ## stage 1, the longer version
 	@$(call journey,a1)
+
+a1-study: ready ## stage 1's experiments: rates, batches, ablations, divergence, sizes; resumable, within two hours
+	@$(call journey,a1-study)
 
 runs: ready ## compare training runs: final loss, settings that differ, curves
 	@$(PY) -m shared.runs.compare $(ARGS)

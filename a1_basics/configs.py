@@ -299,7 +299,36 @@ LADDER_RUNS = {
     "tiny": LadderRun(steps=20, d_model=32, num_layers=2, sample_tokens=40, evaluate_batches=2),
     "shakespeare_char": shakespeare_char,
 }
-TRAIN_LM = {"toy": toy, "tiny": tiny, "a1": a1, "one_gpu": one_gpu}
+
+
+def gpt2_124m() -> TrainJob:
+    """GPT-2's smallest size with our blocks, 10B tokens of FineWeb-Edu: hours on eight H100, days on one"""
+    model = ModelConfig(
+        vocab_size=50_257,
+        context_length=1024,
+        d_model=768,
+        num_layers=12,
+        num_heads=12,
+        d_ff=2048,  # three matrices of this width cost what GPT-2's two of 3072 do
+        tied_embeddings=True,
+    )
+    return TrainJob(
+        model=model,
+        shards="fineweb_edu",  # of FineWeb-Edu's 10B-token sample, by the tokenizer of GPT-2
+        steps=19_073,  # of 524,288 tokens each: 10 billion
+        batch_size=512,
+        microbatches=32,  # of 16 sequences: what one card of 80 GB holds with room to spare
+        max_learning_rate=6e-4,
+        min_learning_rate=6e-5,
+        warmup_steps=700,
+        evaluate_every_steps=250,
+        evaluate_batches=20,
+        checkpoint_every_steps=500,
+        target_loss_nats=3.3,  # about what the public GPT-2 of this size scores on such text
+    )
+
+
+TRAIN_LM = {"toy": toy, "tiny": tiny, "a1": a1, "one_gpu": one_gpu, "gpt2_124m": gpt2_124m}
 TRAIN_TOKENIZER = {
     "toy": TrainTokenizer(),
     "tiny": TrainTokenizer(vocab_size=512),

@@ -58,7 +58,13 @@ SIZES = {
         "toy": Scale(24, 2048, "a1", "toy", "toy"),
         "one_gpu": Scale(1000, 8192, "one_gpu", "toy", "toy"),
     },
+    "a1-study": {
+        "tiny": Scale(0.4, 512, "tiny", "tiny", "tiny"),
+        "toy": Scale(9, 2048, "toy", "toy", "toy"),
+    },
 }
+EXPERIMENTS = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
+STUDY_VOCAB_SIZE = 512  # small models spend most of a large vocabulary's time on its output projection
 
 
 def stage_one(size: Scale, name: str, text: str | None) -> list[Step]:
@@ -97,10 +103,39 @@ def stage_one(size: Scale, name: str, text: str | None) -> list[Step]:
     ]
 
 
+def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> list[Step]:
+    """The experiments, on the corpus of `make toy` and beside its model: what that made before is found and kept."""
+    base = journey_name("toy", scale, text)
+    own_vocab = f"--corpus {base} --vocab-size {STUDY_VOCAB_SIZE} --name {name}"
+    page = f"{name}-attention"
+    return [
+        *stage_one(size, base, text)[:4],
+        step("what its heads look at", "a1_basics.run.attention_probe", f"--checkpoint {base} --name {page}"),
+        step("a small vocabulary", "a1_basics.run.train_tokenizer", own_vocab),
+        step("token ids", "a1_basics.run.encode", f"--corpus {base} --tokenizer {name} --name {name}"),
+        *(
+            step(
+                f"experiment: {experiment.replace('_', ' ')}",
+                f"a1_basics.run.{experiment}",
+                f"--preset {scale} --shards {name} --name {name}-{experiment}",
+            )
+            for experiment in EXPERIMENTS
+        ),
+        step(
+            "a report page",
+            "shared.report.experiments",
+            f"--runs {' '.join(f'{name}-{each}' for each in EXPERIMENTS)} --attention {page} --name {name}",
+        ),
+    ]
+
+
 def step(purpose: str, program: str, words: str, *more: str) -> Step:
     """A step whose flags are written as on a command line; `more` may hold spaces."""
     return Step(
-        purpose, program, (*words.split(), *more), takes_impl=not program.startswith("shared.corpora")
+        purpose,
+        program,
+        (*words.split(), *more),
+        takes_impl=program.startswith("a1_basics") or program == "shared.report.make",
     )
 
 
@@ -121,8 +156,16 @@ def journey(name: str, scale: str, text: str | None) -> list[Step]:
         )
     if text is not None and not Path(text).exists():
         raise ConfigError(f"TEXT={text}: there is no such file or folder")
+    run_name = journey_name(name, scale, text)
+    if name == "a1-study":
+        return stage_one_study(SIZES[name][scale], run_name, text, scale)
+    return stage_one(SIZES[name][scale], run_name, text)
+
+
+def journey_name(name: str, scale: str, text: str | None) -> str:
+    """What a journey's artifacts are called."""
     run_name = name if scale == "toy" else f"{name}-{scale}"
-    return stage_one(SIZES[name][scale], run_name if text is None else f"{run_name}-text", text)
+    return run_name if text is None else f"{run_name}-text"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -180,7 +223,7 @@ def command(step: Step, options: argparse.Namespace) -> tuple[str, list[str]]:
         flags += ["--impl", options.impl]
     if options.store != "artifacts":
         flags += ["--store", options.store]
-    if options.runs != "runs" and step.program.endswith("train_lm"):
+    if options.runs != "runs" and step.program.rsplit(".", 1)[1] in ("train_lm", *EXPERIMENTS):
         flags += ["--runs", options.runs]
     return step.program, flags
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from a1_basics.configs import TRAIN_LM
-from shared import accounting
+from shared import accounting, costs
 from shared.device import peak_flops_per_second, pick_device, pick_precision
 from shared.doors.protocols import TrainJob
 from shared.doors.resolve import door
@@ -46,6 +46,7 @@ def plan(config: TrainJob) -> dict[str, Any]:
     activations = accounting.activation_bytes(
         config.model, config.batch_size // config.microbatches, seq, bytes_per_element
     )
+    work = costs.Work(config.steps, flops, accounting.training_bytes(config.model) + activations)
     return {
         "parameters": count.total,
         "non_embedding_parameters": count.non_embedding,
@@ -58,6 +59,7 @@ def plan(config: TrainJob) -> dict[str, Any]:
         "checkpoint_bytes": 3 * accounting.BYTES_PER_FLOAT32 * count.total,
         "device": f"{device}, {dtype}".replace("torch.", ""),
         "expected_seconds": flops / rate,
+        **{machine.label: str(costs.estimate([work], machine)) for machine in costs.MACHINES},
     }
 
 
