@@ -75,10 +75,10 @@ class Estimate:
         return self.memory_bytes <= self.machine.memory_bytes
 
     def __str__(self) -> str:
-        amount = f"{self.dollars:,.2f}" if self.dollars >= 0.005 else "under 0.01"
+        amount = f"${self.dollars:,.2f}" if self.dollars >= 0.005 else "under $0.01"
         basis = "measured rate" if self.machine.is_measured else "estimated"
         room = "" if self.fits else ", parts exceed its memory"
-        return f"{duration(self.seconds)}, ${amount} ({basis}{room})"
+        return f"{duration(self.seconds)}, {amount} ({basis}{room})"
 
 
 def estimate(work: Sequence[Work], machine: Machine, prices: Prices = US_PRICES) -> Estimate:

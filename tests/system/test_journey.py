@@ -91,9 +91,8 @@ def test_a_mistyped_journey_finds_its_neighbour(name, scale, text, word):
     ("name", "scale"), [(name, scale) for name in journey.SIZES for scale in journey.SIZES[name]]
 )
 def test_every_journey_names_presets_that_exist(name, scale):
-    from a1_basics.configs import EVALUATE_LM, GENERATE, TRAIN_LM
-
     from a1_basics import studies
+    from a1_basics.configs import EVALUATE_LM, GENERATE, TRAIN_LM
 
     known = {"train_lm": TRAIN_LM, "evaluate_lm": EVALUATE_LM, "generate": GENERATE}
     known |= {experiment: getattr(studies, experiment.upper()) for experiment in journey.EXPERIMENTS}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from a1_basics.training import sweep
 from a1_basics.training.step import language_model_step
 from a1_basics.training.sweep import Member, job_of, run_sweep, sweep_plan
 from shared import accounting
+from shared.costs import US_PRICES
 from shared.doors.protocols import ModelConfig
 from shared.errors import ConfigError, Preempted
 from shared.store.artifacts import Store
@@ -199,6 +201,15 @@ def test_the_lab_changes_one_thing_in_each_pair():
             {"max_learning_rate", "min_learning_rate"},
             {"make_step"},
         )
+
+
+def test_the_handout_states_the_costs_of_the_presets():
+    """Golden: made by `python -m a1_basics.run.cost_table`."""
+    from a1_basics.run.cost_table import BEGIN, END, cost_table
+
+    handout = Path(__file__).resolve().parents[3] / "a1_basics/HANDOUT.md"
+    written = handout.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip()
+    assert written == cost_table(US_PRICES)
 
 
 def test_the_plan_follows_the_price():
