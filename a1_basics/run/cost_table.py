@@ -48,22 +48,44 @@ def main(config: CostTable) -> None:
     before, begins, rest = text.partition(BEGIN)
     _, ends, after = rest.partition(END)
     if not (begins and ends):
-        raise ConfigError(f"{config.document} lacks the markers {BEGIN} and {END}; the table goes between them")
-    config.document.write_text(f"{before}{BEGIN}\n{cost_table(config.prices)}\n{END}{after}", encoding="utf-8")
+        raise ConfigError(
+            f"{config.document} lacks the markers {BEGIN} and {END}; the table goes between them"
+        )
+    config.document.write_text(
+        f"{before}{BEGIN}\n{cost_table(config.prices)}\n{END}{after}", encoding="utf-8"
+    )
     print(f"{config.document}: the table is that of the presets")
 
 
 def cost_table(prices: costs.Prices) -> str:
     """A row for each experiment at each size."""
-    heads = ["experiment", "preset", "runs", "tokens", "memory", *(machine.label for machine in costs.MACHINES)]
-    rows = [f"| {' | '.join(heads)} |", f"| --- | --- | ---: | ---: | ---: |{' ---: |' * len(costs.MACHINES)}"]
+    heads = [
+        "experiment",
+        "preset",
+        "runs",
+        "tokens",
+        "memory",
+        *(machine.label for machine in costs.MACHINES),
+    ]
+    rows = [
+        f"| {' | '.join(heads)} |",
+        f"| --- | --- | ---: | ---: | ---: |{' ---: |' * len(costs.MACHINES)}",
+    ]
     for size in SIZES:
         for name, (presets, members_of) in EXPERIMENTS.items():
             members = members_of(dataclasses.replace(preset(presets, size), prices=prices))
             work = work_of(members)
-            tokens = sum(each.job.steps * each.job.batch_size * each.job.model.context_length for each in members)
+            tokens = sum(
+                each.job.steps * each.job.batch_size * each.job.model.context_length for each in members
+            )
             largest = max(piece.memory_bytes for piece in work)
-            cells = [f"`{name}`", f"`{size}`", str(len(members)), short_count(tokens), readable_bytes(round(largest))]
+            cells = [
+                f"`{name}`",
+                f"`{size}`",
+                str(len(members)),
+                short_count(tokens),
+                readable_bytes(round(largest)),
+            ]
             cells += [str(costs.estimate(work, machine, prices)) for machine in costs.MACHINES]
             rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
