@@ -173,7 +173,7 @@ def climb() -> tuple[Rung, ...]:
         "GQA", "keys and values shared by groups of heads: a smaller cache", mixer=grouped_heads
     )
     normed = grouped.next(
-        "QK-norm", "queries and keys of length one: scores that cannot explode", mixer=normed_heads
+        "QK-norm", "queries and keys brought to one length: scores that cannot explode", mixer=normed_heads
     )
     muon = normed.next("Muon", "orthogonal steps for the hidden matrices", optimizer="muon")
     return (

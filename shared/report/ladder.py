@@ -29,7 +29,6 @@ INPUTS = {"ladder": "Runs"}
 OUTPUTS = {"report": "Report"}
 
 ROW_INCHES, FRAME_INCHES = 0.285, 0.75
-NOISE_NATS = 0.01  # two seeds of one rung differ by about as much: a smaller step proves nothing
 Rows = Sequence[Mapping[str, Any]]
 Curves = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -148,12 +147,13 @@ def draw_ladder(path: Path, rows: Rows, width_inches: float) -> Path:
             axes.plot([before, before], [place - 1, place], color=PALETTE["muted"], linewidth=0.8)
         axes.scatter(losses, places, s=26, color=PALETTE["series-0"], zorder=3)
         for place, loss in zip(places, losses, strict=True):
+            has_risen = place > 0 and loss > losses[place - 1]  # the bar then lies to the left
             axes.annotate(
                 f"{loss:.3f}",
                 (loss, place),
-                xytext=(-8, 0),
+                xytext=(8 if has_risen else -8, 0),
                 textcoords="offset points",
-                ha="right",
+                ha="left" if has_risen else "right",
                 va="center",
             )
         axes.set_yticks([*places], [row["run"] for row in rows], fontsize=FONT_POINTS, color=PALETTE["ink"])
@@ -179,11 +179,12 @@ def ladder_table(rows: Rows) -> Html:
             ]
         )
     note = (
-        f"A change of less than about {NOISE_NATS} is within what another seed would give. Some rungs aim at something "
-        "else than the loss: RMSNorm at less work, GQA at a smaller cache, QK-norm at training that does not break."
+        "One seed each: a change of a few thousandths proves nothing. Some rungs aim at something else than the loss: "
+        "dropout at models that would learn the text by heart, RMSNorm at less work, GQA at a smaller cache, QK-norm "
+        "at training that does not break."
     )
     heads = ["rung and what is new", "parameters", "time", "nats", "change"]
-    return together(table(heads, cells), tag("p", note, class_="note"))
+    return together(table(heads, cells), tag("p", note, class_="note", style="margin-top:0.75rem"))
 
 
 def curves_figure(curves: Curves, folder: Path) -> Html | None:
