@@ -102,7 +102,7 @@ artifacts: ready ## ARGS="list", "show NAME", "lineage NAME", "gc", "export NAME
 	@$(PY) -m shared.store.cli $(or $(ARGS),list)
 
 bench: ready ## speed against alternatives, in interleaved pairs with a control; writes docs/benchmarks.md
-	@$(PY) -m shared.runs.bench $(ARGS)
+	@$(PY) -m shared.runs.bench $(if $(filter command environment,$(origin STAGE)),--stage "$$STAGE") $(ARGS)
 
 ##@ Check
 check: ready ## lint, types and the workspace's own laws, in seconds

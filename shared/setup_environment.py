@@ -230,6 +230,10 @@ def set_up():
     print("checking that it starts", flush=True)
     probe = "import torch, numpy, numba, safetensors, regex; torch.ones(2, 2).mm; print(torch.__version__)"
     torch_version = run([PYTHON, "-c", probe]).strip()
+    print("compiling the tokenizer's kernels, about half a minute", flush=True)
+    attempt(
+        [PYTHON, "-c", "from a1_basics.tokenizers.bpe_fast import warm; warm()"]
+    )  # absent in a student tree
     key = stamp_key(version, torch, extras)
     fresh = VENV / "setup-stamp.new"
     fresh.write_text(

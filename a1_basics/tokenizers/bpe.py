@@ -23,6 +23,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Self
 
 from a1_basics.tokenizers.files import read_merges, read_vocab
 from a1_basics.tokenizers.pretokenize import (
@@ -154,7 +155,7 @@ class Tokenizer:
         vocab_filepath: str | os.PathLike[str],
         merges_filepath: str | os.PathLike[str],
         special_tokens: Sequence[str] | None = None,
-    ) -> "Tokenizer":
+    ) -> Self:
         """Read a vocabulary and merges in GPT-2's file format, or in that of our Tokenizer artifacts.
 
         Raises:

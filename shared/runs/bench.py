@@ -57,6 +57,9 @@ class Bench:
     synchronize: Callable[[], None] | None = None  # waits for the device; `torch.cuda.synchronize` on a GPU
     work: float = 0.0  # units of work in one call, for a rate; 0 prints none
     work_unit: str = ""  # such as "MB" or "tokens"
+    prepare: Callable[[], None] | None = (
+        None  # what comes before each call and is not timed: emptying a cache
+    )
 
 
 @dataclass(frozen=True)
@@ -112,15 +115,18 @@ def measure(
     difference = _difference(bench)
     if difference:
         return BenchResult(bench, rounds, difference=difference)
+    prepare = bench.prepare or (lambda: None)
     for _ in range(warmup_rounds):
-        bench.baseline()
-        bench.candidate()
+        for call in (bench.baseline, bench.candidate):
+            prepare()
+            call()
     calls = [bench.baseline, bench.candidate, bench.baseline]
     times: list[list[float]] = [[], [], []]
     with _without_garbage_collection():
         for number in progress(range(rounds), bench.name, "rounds"):
             for place in range(3):
                 which = (number + place) % 3
+                prepare()
                 times[which].append(_time(calls[which], bench.synchronize, clock))
     first, candidate, second = times
     return BenchResult(
@@ -160,7 +166,12 @@ def _time(
 
 def _difference(bench: Bench) -> str:
     """How the two outputs differ, in one line; empty when they agree."""
-    wanted, got = bench.baseline(), bench.candidate()
+    outputs = []
+    for call in (bench.baseline, bench.candidate):
+        if bench.prepare is not None:
+            bench.prepare()
+        outputs.append(call())
+    wanted, got = outputs
     try:
         verdict = bench.compare(wanted, got)
     except AssertionError as error:
@@ -260,6 +271,7 @@ class BenchConfig:
     only: tuple[
         str, ...
     ] = ()  # names such as a1_basics.run.bench_tokenizers, or parts of them; empty runs all
+    stage: str = ""  # such as a1_basics: only its programs
     list: bool = False  # print the names and stop
 
 
@@ -271,7 +283,7 @@ def bench_programs(root: Path = Path()) -> list[str]:
 
 def main(config: BenchConfig) -> int:
     """Run the chosen bench programs one after another; 1 when one of them failed."""
-    known = bench_programs()
+    known = [name for name in bench_programs() if name.startswith(config.stage)]
     chosen = [name for name in known if not config.only or any(part in name for part in config.only)]
     if config.only and not chosen:
         raise ConfigError(f"no bench program matches {config.only[0]!r}{did_you_mean(config.only[0], known)}")

@@ -172,3 +172,23 @@ def test_programs_are_found_by_name(tmp_path, monkeypatch, capsys):
 
 def test_no_numbers_without_measurement():
     assert not BenchResult(Work().bench(1.0, 1.0), 3, difference="x").is_beyond_noise
+
+
+def test_what_prepares_a_call_comes_before_each_one_and_is_not_timed():
+    said: list[str] = []
+    bench = Bench(
+        "cold",
+        lambda: said.append("call"),
+        lambda: said.append("call"),
+        lambda wanted, got: True,
+        prepare=lambda: said.append("prepare"),
+    )
+    ticks = iter(range(1000))
+
+    def clock() -> float:
+        said.append("clock")
+        return float(next(ticks))
+
+    measure(bench, rounds=3, clock=clock)
+    assert said[:8] == ["prepare", "call"] * 4  # compared, then warmed up
+    assert said[8:] == ["prepare", "clock", "call", "clock"] * 9
