@@ -63,7 +63,7 @@ class Divergence(Study):
     """Four ways to lose a run, each beside its cure."""
 
     name: str = "divergence"
-    fragile_rate_ratio: float = 3.0  # of the rate at which warm-up is tried: high enough that it matters
+    fragile_rate_ratio: float = 2.0  # of the rate at which warm-up is tried: high enough that it matters
     wild_rate_ratio: float = 1000.0  # of the rate that is too high
 
 
