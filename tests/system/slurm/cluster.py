@@ -26,6 +26,7 @@ from pathlib import Path
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "sinfo", "squeue", "scontrol", "scancel")
 NODES = ("n1", "n2", "n3", "n4")
 GRACE_SECONDS = 20  # between the warning of a pre-emption and the kill
+LOOK_SECONDS = 0.1  # Slurm tells nobody when a state changes: one has to look
 START_SECONDS = 60  # a loaded machine is slow to start five daemons
 
 _CONF = """
@@ -98,6 +99,7 @@ class Cluster:
     root: Path
     environment: dict[str, str]
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    is_stopping: threading.Event = field(default_factory=threading.Event)
 
     def start(self, name: str) -> None:
         """Start the controller (`slurmctld`) or a node's daemon (`n1` ...)."""
@@ -133,7 +135,7 @@ class Cluster:
             if time.monotonic() > until:
                 log = (self.root / "slurmctld.log").read_text(errors="replace")[-3000:]
                 raise AssertionError(f"waited {seconds:.0f} s in vain for {what}\n{self.queue()}\n{log}")
-            time.sleep(0.1)
+            self.is_stopping.wait(LOOK_SECONDS)
 
     def queue(self) -> str:
         """The jobs, one a line: id, partition, state, node, restarts."""
@@ -194,6 +196,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End every daemon and every process of a job."""
+        self.is_stopping.set()
         for daemon in self.daemons.values():
             daemon.terminate()
         for daemon in self.daemons.values():
