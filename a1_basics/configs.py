@@ -295,7 +295,7 @@ def shakespeare_char() -> LadderRun:
 
 
 LADDER_RUNS = {
-    "default": LadderRun(),
+    "toy": LadderRun(),
     "tiny": LadderRun(steps=20, d_model=32, num_layers=2, sample_tokens=40, evaluate_batches=2),
     "shakespeare_char": shakespeare_char,
 }

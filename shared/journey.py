@@ -64,6 +64,7 @@ SIZES = {
     },
 }
 EXPERIMENTS = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
+TRAINING = ("train_lm", "ladder", *EXPERIMENTS)  # the programs that leave unfinished runs
 STUDY_VOCAB_SIZE = 512  # small models spend most of a large vocabulary's time on its output projection
 
 
@@ -108,6 +109,9 @@ def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> lis
     base = journey_name("toy", scale, text)
     own_vocab = f"--corpus {base} --vocab-size {STUDY_VOCAB_SIZE} --name {name}"
     page = f"{name}-attention"
+    characters, ladder = f"{name}-characters", f"{name}-ladder"
+    own_characters = f"--corpus {base} --tokenizer {characters} --name {characters}"
+    full_size = f"--preset shakespeare_char --shards {characters} --name {name}-shakespeare_char"
     return [
         *stage_one(size, base, text)[:4],
         step("what its heads look at", "a1_basics.run.attention_probe", f"--checkpoint {base} --name {page}"),
@@ -126,6 +130,19 @@ def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> lis
             "shared.report.experiments",
             f"--runs {' '.join(f'{name}-{each}' for each in EXPERIMENTS)} --attention {page} --name {name}",
         ),
+        step(
+            "a character each",
+            "a1_basics.run.train_tokenizer",
+            f"--kind chars --corpus {base} --name {characters}",
+        ),
+        step("token ids", "a1_basics.run.encode", own_characters),
+        step(
+            "the ladder: bigram to transformer",
+            "a1_basics.run.ladder",
+            f"--preset {scale} --shards {characters} --name {ladder}",
+        ),
+        step("the ladder's page", "shared.report.ladder", f"--ladder {ladder} --name {ladder}"),
+        *([step("its top rung at full size", "a1_basics.run.ladder", full_size)] if scale == "toy" else []),
     ]
 
 
@@ -223,7 +240,8 @@ def command(step: Step, options: argparse.Namespace) -> tuple[str, list[str]]:
         flags += ["--impl", options.impl]
     if options.store != "artifacts":
         flags += ["--store", options.store]
-    if options.runs != "runs" and step.program.rsplit(".", 1)[1] in ("train_lm", *EXPERIMENTS):
+    package, program = step.program.rsplit(".", 1)
+    if options.runs != "runs" and package == "a1_basics.run" and program in TRAINING:
         flags += ["--runs", options.runs]
     return step.program, flags
 

@@ -92,9 +92,9 @@ def test_a_mistyped_journey_finds_its_neighbour(name, scale, text, word):
 )
 def test_every_journey_names_presets_that_exist(name, scale):
     from a1_basics import studies
-    from a1_basics.configs import EVALUATE_LM, GENERATE, TRAIN_LM
+    from a1_basics.configs import EVALUATE_LM, GENERATE, LADDER_RUNS, TRAIN_LM
 
-    known = {"train_lm": TRAIN_LM, "evaluate_lm": EVALUATE_LM, "generate": GENERATE}
+    known = {"train_lm": TRAIN_LM, "evaluate_lm": EVALUATE_LM, "generate": GENERATE, "ladder": LADDER_RUNS}
     known |= {experiment: getattr(studies, experiment.upper()) for experiment in journey.EXPERIMENTS}
     for step in journey.journey(name, scale, None):
         program = step.program.rsplit(".", 1)[1]
