@@ -19,7 +19,7 @@ ARGS ?=
 # Values reach the recipes through the environment, never pasted into them: quotes and spaces in a path are safe.
 export SCALE STAGE IMPL TEXT PROBLEM OUT SUBMISSIONS REFERENCE DATASET LAUNCH PYTHON TORCH EXTRAS
 
-journey = $(PY) -m shared.journey $(1) --scale "$$SCALE" --launch "$$LAUNCH" $${IMPL:+--impl "$$IMPL"} $${TEXT:+--text "$$TEXT"} $(ARGS)
+journey = $(PY) -m shared.journey --launch "$$LAUNCH" $(1) --scale "$$SCALE" $${IMPL:+--impl "$$IMPL"} $${TEXT:+--text "$$TEXT"} $(ARGS)
 graded = $(PY) -m tests.harness.$(1) --stage "$$STAGE" $${IMPL:+--impl "$$IMPL"} $${PROBLEM:+--problem "$$PROBLEM"} \
 	$${REFERENCE:+--reference "$$REFERENCE"} $(ARGS)
 

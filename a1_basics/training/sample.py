@@ -51,7 +51,6 @@ def next_token_probabilities(
     return probabilities
 
 
-@torch.inference_mode()
 def sample_tokens(
     model: nn.Module,
     prompt: Int[Tensor, "seq"],
@@ -70,9 +69,10 @@ def sample_tokens(
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
     tokens = prompt[None].to(device)
     for _ in range(max_new_tokens):
-        logits = model(tokens[:, -context_length:])[:, -1]
-        probabilities = next_token_probabilities(logits, sampling).cpu()
-        token = torch.multinomial(probabilities, 1, generator=generator)
+        with torch.inference_mode():  # left before the yield: the caller's own mode is its own
+            logits = model(tokens[:, -context_length:])[:, -1]
+            probabilities = next_token_probabilities(logits, sampling).cpu()
+            token = torch.multinomial(probabilities, 1, generator=generator)
         yield int(token)
         if int(token) == end_token:
             return

@@ -31,7 +31,8 @@ def arguments(*words: str, cwd: Path = ROOT) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["toy"], ["-m", "shared.journey", "toy", "--scale", "toy"]),
+        (["toy"], ["-m", "shared.journey", "--launch", "local", "toy", "--scale", "toy"]),
+        (["toy", "LAUNCH=slurm"], ["-m", "shared.journey", "--launch", "slurm", "toy", "--scale", "toy"]),
         (["toy", "SCALE=tiny", f"TEXT={ODD}"], ["toy", "--scale", "tiny", "--text", ODD]),
         (["a1", "IMPL=learner"], ["a1", "--scale", "toy", "--impl", "learner"]),
         (["grade"], ["-m", "tests.harness.grade", "--stage", "a1_basics"]),
