@@ -1,6 +1,6 @@
 """The questions of stage 1 that a person reads: what to hand in, what it costs, what full points need.
 
-Only metadata. Figures are those of the reference at the size that is named; "measured" says on what.
+Only metadata. Figures are public ones or our estimates at the size that is named, not measurements.
 """
 
 from a1_basics.numeric import LONGEST_TOKEN, TOKENIZER, TOKENIZER_EXPERIMENTS
