@@ -207,19 +207,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not equals or not values:
                 raise ConfigError(f"--each {text!r}: wanted FLAG=VALUE,VALUE,... of the program's own flags")
             each[key] = values.split(",")
-        how = Launch(
-            options.launch,
-            options.ranks,
-            options.nodes,
-            options.gpus,
-            options.cores,
-            options.memory_gb,
-            options.minutes,
-            options.grace_seconds,
-            options.at_most,
-            options.folder,
-            read_site(options.site),
-        )
+        asked = {each.name: getattr(options, each.name) for each in fields(Launch) if each.name != "site"}
+        how = Launch(**asked, site=read_site(options.site))
         commands = array(Command(options.program, tuple(options.flags)), each)
         if options.dry_run:
             print(describe(commands, how))
@@ -238,7 +227,7 @@ def _arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--launch", choices=KINDS, default=default.kind, help="where (LAUNCH=); default: local")
+    add("--launch", dest="kind", choices=KINDS, default=default.kind, help="where (LAUNCH=); default: local")
     add("--ranks", type=int, default=default.ranks, help="processes per node, started by torchrun")
     add("--nodes", type=int, default=default.nodes, help="nodes of a job")
     add("--gpus", type=int, default=default.gpus, help="GPUs per node of a job")

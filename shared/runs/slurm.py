@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ConfigError, Preempted
+from shared.runs.config import write_json
 from shared.runs.launch import Command, Launch
 from shared.runs.leases import Leases
 
@@ -54,7 +55,7 @@ class CommandJob:
             self._requeue()
             return status
         if os.environ.get("SLURM_PROCID", "0") == "0":
-            _write(Path(self.status_file), {"exit_status": status})
+            write_json(Path(self.status_file), {"exit_status": status})
         if status:
             raise SystemExit(status)
         return status
@@ -118,7 +119,7 @@ class CommandJob:
     def _requeue(self) -> None:
         job = os.environ.get("SLURM_ARRAY_JOB_ID")
         job = f"{job}_{os.environ['SLURM_ARRAY_TASK_ID']}" if job else os.environ["SLURM_JOB_ID"]
-        subprocess.run(["scontrol", "requeue", job], check=False)
+        _scontrol("requeue", job)
 
 
 _CHILDREN: dict[
@@ -270,7 +271,7 @@ def _submit(commands: Sequence[Command], work: Sequence[CommandJob], how: Launch
 def _list(jobs: Sequence[Job], folder: Path) -> None:
     """Write down which job runs what and where its log is, for `make runs`."""
     rows = [{"job": job.id, "command": str(job.command), "log": str(job.log)} for job in jobs]
-    _write(folder / "launch.json", {"jobs": rows})
+    write_json(folder / "launch.json", {"jobs": rows})
 
 
 def batch_script(commands: Sequence[Command], how: Launch) -> str:
@@ -322,8 +323,3 @@ def _command_job(command: Command, how: Launch, folder: Path, number: int) -> Co
         nodes=how.nodes,
     )
 
-
-def _write(path: Path, value: Any) -> None:
-    sibling = path.with_suffix(f".{os.getpid()}.new")
-    sibling.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    sibling.replace(path)

@@ -44,15 +44,13 @@ def main(argv: list[str] | None = None) -> int:
             paper = [source.file.with_name(name) for name in (ANSWERS, WRITEUP)]
             exercises = workspace.root / chosen.stage / "exercises.py"
             state = _state([*own_files(source), *paper, exercises])
-            if state == seen:
+            # A save truncates and then writes: a file is graded once two looks in a row agree on it.
+            is_settled = seen is None or state == before
+            before = state
+            if state == seen or not is_settled:
                 time.sleep(LOOK_EVERY_SECONDS)
                 continue
-            if seen is not None and state != before:
-                # A save truncates and then writes: a file is graded once two looks in a row agree on it.
-                before = state
-                time.sleep(LOOK_EVERY_SECONDS)
-                continue
-            seen = before = state
+            seen = state
             if console.is_terminal:
                 console.clear()
             grade = grader.grade(
