@@ -322,4 +322,3 @@ def _command_job(command: Command, how: Launch, folder: Path, number: int) -> Co
         ranks=how.ranks,
         nodes=how.nodes,
     )
-
