@@ -92,7 +92,7 @@ mutants: ready ## show that each known wrong solution of STAGE is rejected by th
 a1: ready ## stage 1, the longer version
 	@$(call journey,a1)
 
-a1-study: ready ## stage 1's experiments: rates, batches, ablations, divergence, sizes, the ladder; resumable, within two hours
+a1-study: ready ## stage 1's experiments: rates, batches, ablations, divergence, sizes, tokenizers, the ladder; resumable, within two hours
 	@$(call journey,a1-study)
 
 runs: ready ## compare training runs: final loss, settings that differ, curves

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.doors.load import lacking
 from shared.errors import ConfigError, WorkspaceError
 from shared.runs.config import did_you_mean
 from shared.runs.launch import KINDS, Command, Launch, launch, read_site
@@ -65,6 +66,8 @@ SIZES = {
 }
 EXPERIMENTS = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
 TRAINING = ("train_lm", "ladder", *EXPERIMENTS)  # the programs that leave unfinished runs
+LIBRARY = "python_library"  # the Corpus of Python's standard library, the same at every scale
+FOR_THE_REFERENCE = ("a1_basics.run.tokenizer_sweep",)  # rules for cutting text cross no door
 STUDY_VOCAB_SIZE = 512  # small models spend most of a large vocabulary's time on its output projection
 
 
@@ -109,7 +112,7 @@ def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> lis
     base = journey_name("toy", scale, text)
     own_vocab = f"--corpus {base} --vocab-size {STUDY_VOCAB_SIZE} --name {name}"
     page = f"{name}-attention"
-    characters, ladder = f"{name}-characters", f"{name}-ladder"
+    characters, ladder, sweep = f"{name}-characters", f"{name}-ladder", f"{name}-tokenizers"
     own_characters = f"--corpus {base} --tokenizer {characters} --name {characters}"
     full_size = f"--preset shakespeare_char --shards {characters} --name {name}-shakespeare_char"
     return [
@@ -130,6 +133,13 @@ def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> lis
             "shared.report.experiments",
             f"--runs {' '.join(f'{name}-{each}' for each in EXPERIMENTS)} --attention {page} --name {name}",
         ),
+        step("real text: code and prose", "shared.corpora.make", f"--preset python_library --name {LIBRARY}"),
+        step(
+            "vocabulary sizes and rules",
+            "a1_basics.run.tokenizer_sweep",
+            f"--preset {scale} --corpora {base} {LIBRARY} --name {sweep}",
+        ),
+        step("the tokenizers' page", "shared.report.tokenizers", f"--sweep {sweep} --name {sweep}"),
         step(
             "a character each",
             "a1_basics.run.train_tokenizer",
@@ -152,7 +162,8 @@ def step(purpose: str, program: str, words: str, *more: str) -> Step:
         purpose,
         program,
         (*words.split(), *more),
-        takes_impl=program.startswith("a1_basics") or program == "shared.report.make",
+        takes_impl=program not in FOR_THE_REFERENCE
+        and (program.startswith("a1_basics") or program == "shared.report.make"),
     )
 
 
@@ -190,10 +201,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = arguments().parse_args(argv)
     try:
         steps = journey(options.name, options.scale, options.text)
+        lent = lacking(step.program for step in steps)
     except WorkspaceError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    commands = [command(step, options) for step in steps]
+    commands = [command(step, options) for step in steps]  # what a student release leaves out is lent to it
+    commands = [
+        ("shared.doors.lend", [name, *flags]) if name in lent else (name, flags) for name, flags in commands
+    ]
     if options.dry_run:
         for step, (program, flags) in zip(steps, commands, strict=True):
             print(f"{step.purpose}: {shown(program, flags)}")

@@ -18,6 +18,7 @@ from a1_basics.configs import TOKENIZER_SWEEP, TokenizerSweep
 from a1_basics.tokenizers.audit_texts import KOREAN, SAMPLE_LINE, numbers, unseen_words
 from a1_basics.tokenizers.split_train import count_words, learn_merges, replay
 from shared import accounting
+from shared.doors.resolve import source_roots
 from shared.errors import ConfigError
 from shared.runs.parallel import available_cores, map_in_order
 from shared.runs.program import run_program
@@ -77,7 +78,9 @@ def main(config: TokenizerSweep) -> None:
     sources = {name: store.open(name, "Corpus") for name in config.corpora}
     digests = {f"corpus_{index}": source.digest for index, source in enumerate(sources.values())}
     described = dataclasses.replace(config, corpora=tuple(sources))
-    key = step_key("a1_basics.run.tokenizer_sweep", described, digests, ["a1_basics"])
+    key = step_key(
+        "a1_basics.run.tokenizer_sweep", described, digests, source_roots("a1_basics", "reference")
+    )
     if already_made(store, key, config.name):
         return
     with store.draft("Runs", config=recorded(described), parents=digests, name=config.name, key=key) as draft:

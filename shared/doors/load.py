@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -193,6 +194,36 @@ def reference_root() -> Path:
             f"REFERENCE={named} is no full checkout: wanted a folder with a1_basics/ and shared/"
         )
     return root
+
+
+def lacking(programs: Iterable[str], root: Path = WORKSPACE) -> list[str]:
+    """Which of these programs a student release leaves out; the full checkout has them. None in a full checkout.
+
+    Raises:
+        ConfigError: some are left out, and no full checkout is named that could lend them.
+    """
+
+    def absent(names: Iterable[str], tree: Path) -> list[str]:
+        return [name for name in names if not tree.joinpath(*name.split(".")).with_suffix(".py").is_file()]
+
+    wanted = absent(dict.fromkeys(programs), root) if is_release(root) else []
+    if not wanted:
+        return []
+    try:
+        checkout = reference_root()
+    except ConfigError:
+        if os.environ.get("REFERENCE"):
+            raise
+        raise ConfigError(
+            f"a student release leaves out {', '.join(wanted)}: they show the inside of the solution. A full checkout "
+            "lends them, and they run here with your code: add IMPL=learner REFERENCE=<path of a full checkout>"
+        ) from None
+    unknown = absent(wanted, checkout)
+    if unknown:
+        raise ConfigError(
+            f"there is no {', '.join(unknown)}, neither here nor in REFERENCE={checkout}; see `make`"
+        )
+    return wanted
 
 
 def _named_when_borrowing() -> str:

@@ -56,6 +56,10 @@ written yet can be borrowed, for no points, from a full checkout of the workspac
 
     make borrow STAGE={first} PROBLEM={problem} REFERENCE=<path of a full checkout>
 
+So can the experiments, which show the inside of the solution and are not in this copy; they run here, with your code:
+
+    make a1-study IMPL=learner REFERENCE=<path of a full checkout>
+
 Stages in this copy: {stages}.
 """
 

@@ -74,6 +74,45 @@ def test_a_step_that_fails_stops_the_journey_with_its_status(tmp_path):
     assert "empty.txt" in done.stderr
 
 
+def test_the_study_compares_tokenizers_on_stories_and_on_real_text(travelled):
+    """The sweep's steps of the study, on the corpus that the toy's journey left; only the reference takes them."""
+    options = journey.arguments().parse_args(["a1-study", "--impl", "learner", "--store", "artifacts"])
+    steps = journey.journey("a1-study", "tiny", None)
+    [first] = [at for at, step in enumerate(steps) if step.purpose == "real text: code and prose"]
+    for step in steps[first : first + 3]:
+        program, flags = journey.command(step, options)
+        assert "--impl" not in flags
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", program, *flags]
+        done = subprocess.run(
+            command, cwd=travelled[0], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    store = Store(travelled[0] / "artifacts")
+    page = read_report(store.open("a1-study-tiny-tokenizers", "Report")).read_text(encoding="utf-8")
+    assert all(word in page for word in (TINY, "python_library", "qwen2", "Korean"))
+    kinds = [artifact.kind for artifact in store.lineage(store.open("a1-study-tiny-tokenizers", "Report"))]
+    assert sorted(kinds) == ["Corpus", "Corpus", "Runs"]
+
+
+def test_what_a_student_release_leaves_out_is_shown_as_lent(monkeypatch, capsys):
+    study = [step.program for step in journey.journey("a1-study", "tiny", None)]
+    monkeypatch.setattr(
+        journey, "lacking", lambda programs: [name for name in programs if "ladder" in name and "run" in name]
+    )
+    assert journey.main(["a1-study", "--scale", "tiny", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("python -m shared.doors.lend a1_basics.run.ladder --preset tiny") == 1
+    assert printed.count("shared.doors.lend") == study.count("a1_basics.run.ladder")
+
+    def refused(programs):
+        raise ConfigError("a student release leaves out a program")
+
+    monkeypatch.setattr(journey, "lacking", refused)
+    assert journey.main(["a1-study"]) == 2
+    assert "leaves out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "scale", "text", "word"),
     [
@@ -92,9 +131,11 @@ def test_a_mistyped_journey_finds_its_neighbour(name, scale, text, word):
 )
 def test_every_journey_names_presets_that_exist(name, scale):
     from a1_basics import studies
-    from a1_basics.configs import EVALUATE_LM, GENERATE, LADDER_RUNS, TRAIN_LM
+    from a1_basics.configs import EVALUATE_LM, GENERATE, LADDER_RUNS, TOKENIZER_SWEEP, TRAIN_LM
+    from shared.corpora.make import PRESETS as CORPORA
 
     known = {"train_lm": TRAIN_LM, "evaluate_lm": EVALUATE_LM, "generate": GENERATE, "ladder": LADDER_RUNS}
+    known |= {"tokenizer_sweep": TOKENIZER_SWEEP, "make": CORPORA}
     known |= {experiment: getattr(studies, experiment.upper()) for experiment in journey.EXPERIMENTS}
     for step in journey.journey(name, scale, None):
         program = step.program.rsplit(".", 1)[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.doors import release
-from shared.doors.load import WORKSPACE
+from shared.doors.load import WORKSPACE, lacking
 from shared.errors import ConfigError, ContractError
 from tests.system.fake_stage import GOOD, write_workspace
 
@@ -141,6 +141,39 @@ def test_the_reference_lends_its_functions_to_a_release(checkout, tmp_path):
         assert wanted in done.stdout + done.stderr
     with pytest.raises(ConfigError, match="release already"):
         release.build(out, tmp_path / "again")
+
+
+def test_a_full_checkout_lends_a_release_the_programs_that_it_lacks(checkout, tmp_path):
+    out = tmp_path / "student"
+    release.build(checkout, out)
+    programs = ["a1_basics.run.through_the_door", "a1_basics.run.study", "a1_basics.run.study_twice"]
+    assert lacking(programs, checkout) == []
+    with pytest.raises(ConfigError, match=r"leaves out a1_basics.run.study, .*IMPL=learner REFERENCE="):
+        lacking(programs, out)
+    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "REFERENCE")}
+
+    def lent(program: str, reference: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "shared.doors.lend", program],
+            cwd=out,
+            env={**clean, "REFERENCE": reference},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    for program, reference, status, wanted in (
+        ("a1_basics.run.study", str(checkout), 0, "2"),
+        ("a1_basics.run.study_twice", str(checkout), 0, "function double"),  # its imports are lent as well
+        ("a1_basics.run.study", "", 2, "leaves out a1_basics.run.study"),
+        ("a1_basics.run.study", str(out), 2, "is no full checkout"),
+        ("a1_basics.run.studdy", str(checkout), 2, "there is no a1_basics.run.studdy"),
+        ("a1_basics.run.through_the_door", str(checkout), 2, "is in this tree"),
+    ):
+        done = lent(program, reference)
+        assert done.returncode == status, done.stderr
+        assert wanted in (done.stderr if status else done.stdout)
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
