@@ -13,7 +13,7 @@ from a1_basics.model.attention import sdpa_attention
 from a1_basics.model.transformer import TransformerLM
 from shared import accounting
 from shared.doors.protocols import ModelConfig
-from shared.errors import ConfigError
+from shared.marked import replace_block
 from shared.runs.config import preset
 from shared.runs.program import run_program
 
@@ -40,16 +40,8 @@ PRESETS = {"default": Architecture()}
 
 
 def main(config: Architecture) -> None:
-    """Replace the table between the document's markers."""
-    text = config.document.read_text(encoding="utf-8")
-    before, begins, rest = text.partition(BEGIN)
-    _, ends, after = rest.partition(END)
-    if not (begins and ends):
-        raise ConfigError(
-            f"{config.document} lacks the markers {BEGIN} and {END}; the table goes between them"
-        )
-    table = shape_table(preset(TRAIN_LM, config.sizes_of).model)
-    config.document.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    """Replace the table between the document's marks."""
+    replace_block(config.document, BEGIN, END, shape_table(preset(TRAIN_LM, config.sizes_of).model))
     print(f"{config.document}: the table is that of the code, with the sizes of {config.sizes_of}")
 
 

@@ -11,7 +11,7 @@ from a1_basics import studies
 from a1_basics.run import ablations, batch_size, divergence, learning_rate, scaling_audit
 from a1_basics.training.sweep import Member, work_of
 from shared import costs
-from shared.errors import ConfigError
+from shared.marked import replace_block
 from shared.report.pages import short_count
 from shared.runs.config import preset
 from shared.runs.program import run_program
@@ -43,17 +43,8 @@ PRESETS = {"default": CostTable()}
 
 
 def main(config: CostTable) -> None:
-    """Replace the table between the document's markers."""
-    text = config.document.read_text(encoding="utf-8")
-    before, begins, rest = text.partition(BEGIN)
-    _, ends, after = rest.partition(END)
-    if not (begins and ends):
-        raise ConfigError(
-            f"{config.document} lacks the markers {BEGIN} and {END}; the table goes between them"
-        )
-    config.document.write_text(
-        f"{before}{BEGIN}\n{cost_table(config.prices)}\n{END}{after}", encoding="utf-8"
-    )
+    """Replace the table between the document's marks."""
+    replace_block(config.document, BEGIN, END, cost_table(config.prices))
     print(f"{config.document}: the table is that of the presets")
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from shared.doors.exercise import STAGES, Exercise, exercises
 from shared.doors.load import WORKSPACE
-from shared.errors import ContractError, WorkspaceError
+from shared.errors import WorkspaceError
+from shared.marked import replace_block
 
 BEGIN = "<!-- problems: written by `python -m shared.doors.handout` from exercises.py -->"
 END = "<!-- /problems -->"
@@ -42,15 +43,6 @@ def table(listed: Iterable[Exercise]) -> str:
     return "\n".join([*rows, "", f"{total:g} points in all."])
 
 
-def with_table(text: str, listed: Iterable[Exercise]) -> str:
-    """The handout with the table between its marks. Raises: ContractError: it lacks them."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ContractError(f"the handout lacks the two marks of its table: {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n{table(listed)}\n{END}{after}"
-
-
 def main(argv: list[str] | None = None) -> int:
     """Rewrite the table of one stage's handout."""
     parser = argparse.ArgumentParser(prog="python -m shared.doors.handout", description=__doc__)
@@ -59,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
     path = chosen.root / chosen.stage / "HANDOUT.md"
     try:
-        path.write_text(with_table(path.read_text("utf-8"), exercises(chosen.stage, chosen.root)), "utf-8")
+        replace_block(path, BEGIN, END, table(exercises(chosen.stage, chosen.root)))
     except WorkspaceError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

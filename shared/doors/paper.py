@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.doors.exercise import Exercise
+from shared.store.disk import replace_text
 
 ANSWERS, WRITEUP = "answers.toml", "WRITEUP.md"
 MAX_BYTES = 1 << 20
@@ -57,7 +58,7 @@ def write_answers(path: Path, stage: str, listed: Iterable[Exercise]) -> list[st
             text = "".join([*rows[: start + 1], new, *rows[start + 1 :]])
         added += [f"{exercise.id}.{q.id}" for q in missing]
     if added:
-        _replace(path, text)
+        replace_text(path, text)
     return added
 
 
@@ -74,15 +75,8 @@ def write_writeup(path: Path, stage: str, listed: Iterable[Exercise]) -> list[st
         remark = "\n".join(textwrap.fill(line, 110, subsequent_indent="  ") for line in lines)
         text = f"{text.rstrip(chr(10))}\n\n## {exercise.id}\n\n<!--\n{remark}\n-->\n\n"
     if wanted:
-        _replace(path, text)
+        replace_text(path, text)
     return [exercise.id for exercise in wanted]
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 @dataclass(frozen=True)

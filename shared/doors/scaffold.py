@@ -13,6 +13,7 @@ from shared.doors.exercise import Exercise, exercises
 from shared.doors.load import WORKSPACE
 from shared.doors.stubs import bound_names
 from shared.errors import ContractError
+from shared.store.disk import replace_text
 
 HEADER = '''"""Your door of {stage}: what the grader and the later stages call.
 
@@ -196,10 +197,7 @@ def write_stubs(stage: str, learner_root: Path, root: Path = WORKSPACE) -> list[
     missing = {k: v for k, v in signatures.imports(names).items() if k not in present}
     text = _with_imports(text, tree, import_lines(missing.values(), is_new), is_new)
     stubs = "\n\n".join(stub_of(exercise, name, stage, signatures) for exercise, name in wanted)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(".adapters.py.draft")
-    draft.write_text(text.rstrip("\n") + "\n\n\n" + stubs, encoding="utf-8")
-    draft.replace(path)
+    replace_text(path, text.rstrip("\n") + "\n\n\n" + stubs)
     return names
 
 
@@ -286,9 +284,7 @@ def reset_problem(stage: str, exercise: Exercise, learner_root: Path, root: Path
     missing = {k: v for k, v in signatures.imports(exercise.door).items() if k not in present}
     changed = _with_imports(changed, ast.parse(changed), import_lines(missing.values(), False), False)
     backup = _backup(path, learner_root, stage)
-    draft = path.with_name(".adapters.py.draft")
-    draft.write_text(changed, encoding="utf-8")
-    draft.replace(path)
+    replace_text(path, changed)
     return backup
 
 

@@ -4,7 +4,7 @@ agreement there is no ratio. Then each round times baseline, candidate and basel
 turns from round to round, so that a machine that grows slower hits all three alike. The reported ratio is
 the median over rounds of baseline time / candidate time (above 1: the candidate is faster) with its
 quartiles; the control, baseline against itself, shows how far from 1 mere noise gets. Tables go between
-markers into `docs/benchmarks.md`.
+marks into `docs/benchmarks.md`.
  `python -m shared.runs.bench` (`make bench`) runs every program `aN_name/run/bench_*.py`; one of these ends
 with
 
@@ -26,9 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ConfigError
+from shared.marked import with_block
 from shared.runs.config import did_you_mean
 from shared.runs.program import run_program
 from shared.runs.progress import progress
+from shared.store.disk import replace_text
 
 TABLES = Path("docs/benchmarks.md")
 _HEAD = """# Benchmarks
@@ -233,24 +235,16 @@ def _duration(seconds: float) -> str:
 
 
 def write_table(suite: str, text: str, path: Path = TABLES) -> None:
-    """Put a suite's table between its markers, replacing what stood there; the rest stays."""
+    """Put a suite's table between its marks, replacing what stood there, or at the end; the rest stays.
+
+    Raises:
+        ConfigError: one of the two marks is missing.
+    """
     begin, end = f"<!-- bench {suite}: begin -->", f"<!-- bench {suite}: end -->"
     page = path.read_text(encoding="utf-8") if path.exists() else _HEAD
-    block = f"{begin}\n{text.strip()}\n{end}"
-    before, found, rest = page.partition(begin)
-    if found:
-        _, closed, after = rest.partition(end)
-        if not closed:
-            raise ConfigError(
-                f"{path} has {begin!r} without {end!r}; add the closing marker or remove the opening one"
-            )
-        page = before + block + after
-    else:
-        page = page.rstrip("\n") + f"\n\n{block}\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sibling = path.with_name(f".{path.name}.new")
-    sibling.write_text(page, encoding="utf-8")
-    sibling.replace(path)
+    if begin not in page:
+        page = page.rstrip("\n") + f"\n\n{begin}\n{end}\n"
+    replace_text(path, with_block(page, begin, end, text.strip(), document=path))
 
 
 def run_benches(

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.errors import ConfigError
+from shared.store.disk import replace_text
 
 C = TypeVar("C")
 Presets = Mapping[str, C | Callable[[], C]]
@@ -269,9 +270,7 @@ def _value_from(hint: Any, value: Any, where: str) -> Any:
 def write_json(path: Path, config: Any) -> None:
     """Save a config (a dataclass, or a dict made by `to_dict`) as readable JSON, replaced in one step."""
     values = to_dict(config) if _is_config(config) else dict(config)
-    sibling = path.with_name(f".{path.name}.new")
-    sibling.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    sibling.replace(path)
+    replace_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

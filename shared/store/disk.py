@@ -77,6 +77,17 @@ def write_json(path: Path, value: Any) -> None:
         os.fsync(file.fileno())
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Replace a text file in one step: readers see the old text or the new one.
+
+    Without fsync, for what its program can write again; what cannot be made again goes through `replace_json`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sibling = path.with_name(f".{path.name}.new")
+    sibling.write_text(text, encoding="utf-8")
+    sibling.replace(path)
+
+
 def replace_json(path: Path, value: Any, *, temporary_in: Path) -> None:
     """Replace a small JSON file atomically and durably: readers see the old content or the new one."""
     make_directory(path.parent)

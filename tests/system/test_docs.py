@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.doors import handout
 from shared.doors.exercise import exercises
-from shared.doors.handout import with_table
+from shared.marked import with_block
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
@@ -130,7 +131,7 @@ def test_sources_named_in_docstrings_are_in_the_list() -> None:
 def test_handout_lists_the_problems_of_exercises(path: Path) -> None:
     text, listed = path.read_text(encoding="utf-8"), exercises(path.parent.name)
     mend = f"write the table again: python -m shared.doors.handout --stage {path.parent.name}"
-    assert text == with_table(text, listed), mend
+    assert text == with_block(text, handout.BEGIN, handout.END, handout.table(listed), document=path), mend
     headings = re.findall(r"^## ([a-z0-9_]+)$", text, re.MULTILINE)
     wanted = [exercise.id for exercise in listed]
     assert [name for name in headings if name in wanted] == wanted, (
