@@ -12,7 +12,7 @@ from a1_basics.run import ablations, batch_size, divergence, learning_rate, scal
 from a1_basics.training.sweep import Member, work_of
 from shared import costs
 from shared.marked import replace_block
-from shared.report.pages import short_count
+from shared.report.parts import short_count
 from shared.runs.config import preset
 from shared.runs.program import run_program
 from shared.store.disk import readable_bytes

@@ -11,8 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from shared.report.markup import Html, tag, together, trusted
-from shared.report.plots import FONT_POINTS, PALETTE, STYLE, inline_svg, save
+from shared.report.markup import Html, tag, together
+from shared.report.parts import figure
+from shared.report.plots import FONT_POINTS, PALETTE, STYLE, save
 
 TOKEN_INCHES, HEAD_INCHES = 0.155, 1.75
 INK = LinearSegmentedColormap.from_list("ink", [PALETTE["paper"], PALETTE["series-0"]])
@@ -36,12 +37,8 @@ def attention_section(report: Mapping[str, Any], folder: Path) -> Html:
     return together(
         tag("h2", "What each head looks at"),
         tag("p", verdict, class_="note"),
-        tag(
-            "figure",
-            trusted(inline_svg(mask, "the causal mask")),
-            tag("figcaption", "The mask, with the tokens."),
-        ),
-        tag("figure", trusted(inline_svg(maps, caption)), tag("figcaption", caption)),
+        figure(mask, "the causal mask", "The mask, with the tokens."),
+        figure(maps, caption, caption),
     )
 
 
@@ -50,13 +47,13 @@ def draw_mask(path: Path, report: Mapping[str, Any]) -> Path:
     tokens = [visible_token(token) for token in report["tokens"]]
     side = 1.1 + TOKEN_INCHES * len(tokens)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(side, side), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
+        drawing = Figure(figsize=(side, side), layout="constrained")
+        FigureCanvasAgg(drawing)
+        axes = drawing.add_subplot()
         draw_matrix(axes, np.array(report["mask"], dtype=float), 1.0)
         axes.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=FONT_POINTS - 2)
         axes.set_yticks(range(len(tokens)), tokens, fontsize=FONT_POINTS - 2)
-        return save(figure, path)
+        return save(drawing, path)
 
 
 def draw_maps(path: Path, report: Mapping[str, Any]) -> Path:
@@ -64,11 +61,11 @@ def draw_maps(path: Path, report: Mapping[str, Any]) -> Path:
     maps = np.array(report["maps"])
     num_layers, num_heads = maps.shape[:2]
     with mpl.rc_context(STYLE):
-        figure = Figure(
+        drawing = Figure(
             figsize=(0.5 + HEAD_INCHES * num_heads, 0.4 + HEAD_INCHES * num_layers), layout="constrained"
         )
-        FigureCanvasAgg(figure)
-        grid = figure.subplots(num_layers, num_heads, squeeze=False)
+        FigureCanvasAgg(drawing)
+        grid = drawing.subplots(num_layers, num_heads, squeeze=False)
         for layer in range(num_layers):
             for head in range(num_heads):
                 axes = grid[layer][head]
@@ -80,7 +77,7 @@ def draw_maps(path: Path, report: Mapping[str, Any]) -> Path:
                     axes.set_title(f"head {head}", fontsize=FONT_POINTS, color=PALETTE["muted"])
                 if head == 0:
                     axes.set_ylabel(f"layer {layer}")
-        return save(figure, path)
+        return save(drawing, path)
 
 
 def draw_matrix(axes: Axes, values: np.ndarray, highest: float) -> None:

@@ -1,8 +1,6 @@
 """Make the page of the experiments: what each sweep showed, as figures with their reading, and the costs."""
 
 import dataclasses
-import hashlib
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from shared.report.attention_maps import attention_section
-from shared.report.markup import STYLE_SHEET, Html, document, tag, together, trusted
-from shared.report.pages import COST_FILE, FILL_IN_COST, short_count
-from shared.report.plots import Curve, inline_svg, loss_curves
+from shared.report.markup import Html, tag, together
+from shared.report.parts import figure, headline, short_count, table
+from shared.report.plots import NARROW_INCHES, WIDTH_INCHES, Curve, loss_curves
+from shared.report.publish import cost_slot, publish, write_page
 from shared.runs.program import run_program
 from shared.runs.progress import clock_text
 from shared.runs.runlog import VALIDATION_LOSS, series
-from shared.runs.steps import already_made, recorded, step_key
 from shared.store.artifacts import Artifact, Store
 from shared.store.disk import readable_bytes
-from shared.store.kinds import read_eval_report, read_report, read_runs
-from shared.store.manifests import MEASURED
+from shared.store.kinds import read_eval_report, read_runs
 
 INPUTS = {"runs": "Runs", "attention": "EvalReport"}
 OUTPUTS = {"report": "Report"}
@@ -56,17 +53,11 @@ def main(config: ExperimentsPage) -> None:
         runs=tuple(sweep.digest for sweep in sweeps),
         attention=probed.digest if probed else "",
     )
-    style = hashlib.sha256(STYLE_SHEET.read_bytes()).hexdigest()  # the key knows Python sources only
-    key = step_key("shared.report.experiments", config, {**inputs, "style": style}, [])
-    report = already_made(store, key, config.name)
-    if report is None:
-        with store.draft(
-            "Report", config=recorded(config), parents=inputs, name=config.name, key=key
-        ) as draft:
-            write_page(draft.path, sweeps, read_eval_report(probed) if probed else None)
-        report = draft.artifact
-        print(report)
-    print(f"open in a browser: {read_report(report)}")
+
+    def write(folder: Path) -> None:
+        write_experiments(folder, sweeps, read_eval_report(probed) if probed else None)
+
+    publish(store, "shared.report.experiments", config, inputs, write)
 
 
 def experiment_of(sweep: Artifact) -> str:
@@ -74,7 +65,7 @@ def experiment_of(sweep: Artifact) -> str:
     return str(sweep.manifest["config"].get("experiment", sweep.name_hint or sweep.digest[:12]))
 
 
-def write_page(folder: Path, sweeps: Sequence[Artifact], attention: Mapping[str, Any] | None) -> Path:
+def write_experiments(folder: Path, sweeps: Sequence[Artifact], attention: Mapping[str, Any] | None) -> Path:
     """The page, its figures and the measured times, in a folder; returns the page."""
     costs: dict[str, str] = {}
     sections = []
@@ -87,42 +78,33 @@ def write_page(folder: Path, sweeps: Sequence[Artifact], attention: Mapping[str,
         sections.append(together(draw(rows, curves, folder / "figures" / name), cost_table(name, rows)))
     if attention is not None:
         sections.append(attention_section(attention, folder / "figures"))
-    header = tag(
-        "header",
-        tag("p", "Experiments", class_="kicker"),
-        tag("h1", "One thing changed at a time"),
-        tag(
-            "p",
-            "Every run of an experiment begins from the same weights and sees the same batches; only what the label "
-            "says differs. Losses are nats per token on held-out text.",
-            class_="lede",
-        ),
+    lede = (
+        "Every run of an experiment begins from the same weights and sees the same batches; only what the label "
+        "says differs. Losses are nats per token on held-out text."
     )
-    page = folder / "index.html"
-    whole = document(
+    return write_page(
+        folder,
         "Experiments on a small language model",
-        header,
+        headline("Experiments", "One thing changed at a time", lede),
         *sections,
-        script=FILL_IN_COST,
-        script_file=COST_FILE,
+        costs=costs,
     )
-    page.write_text(whole, encoding="utf-8")
-    (folder / MEASURED).mkdir(exist_ok=True)
-    (folder / COST_FILE).write_text(f"window.cost = {json.dumps(costs)};\n", encoding="utf-8")
-    return page
 
 
-def figure(path: Path, words: str, caption: str, **options: Any) -> Html:
-    """A figure in two widths, with its caption; `options` go to `loss_curves`."""
-    drawn = [
-        (size, loss_curves(path.with_name(f"{path.name}_{size}.png"), width_inches=width, **options))
-        for size, width in (("wide", 7.2), ("narrow", 4.2))
-    ]
-    return tag(
-        "figure",
-        [tag("div", trusted(inline_svg(png, words)), class_=size) for size, png in drawn],
-        tag("figcaption", caption),
+def curves_figure(path: Path, words: str, caption: str, **options: Any) -> Html:
+    """Curves in two widths, with their caption; `options` go to `loss_curves`."""
+    wide, narrow = (
+        loss_curves(path.with_name(f"{path.name}_{size}.png"), width_inches=width, **options)
+        for size, width in (("wide", WIDTH_INCHES), ("narrow", NARROW_INCHES))
     )
+    return figure(wide, words, caption, narrow=narrow)
+
+
+def later_curves(rows: Rows, curves: Curves, folder: Path, words: str) -> Html | None:
+    """Held-out loss of every run once the steep part is over; None when no run has any."""
+    lines = validation_curves(rows, curves)
+    caption = "Held-out loss, after the first quarter of training."
+    return curves_figure(folder / "curves", words, caption, curves=lines) if lines else None
 
 
 def learning_rate_section(rows: Rows, curves: Curves, folder: Path) -> Html:
@@ -149,11 +131,22 @@ def learning_rate_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     return together(
         tag("h2", "Learning rate"),
         tag("p", words, class_="note"),
-        figure(folder / "by_rate", words, "Held-out loss at the end, by peak rate; runs that diverged have none.",
-               curves=[final], log_x=True, x_label="peak learning rate"),
-        figure(folder / "curves", words, "Training loss, on a logarithmic axis: divergent runs leave the range.",
-               curves=training_curves(shown, curves), log_y=True),
-    )  # fmt: skip
+        curves_figure(
+            folder / "by_rate",
+            words,
+            "Held-out loss at the end, by peak rate; runs that diverged have none.",
+            curves=[final],
+            log_x=True,
+            x_label="peak learning rate",
+        ),
+        curves_figure(
+            folder / "curves",
+            words,
+            "Training loss, on a logarithmic axis: divergent runs leave the range.",
+            curves=training_curves(shown, curves),
+            log_y=True,
+        ),
+    )
 
 
 def batch_size_section(rows: Rows, curves: Curves, folder: Path) -> Html:
@@ -180,9 +173,15 @@ def batch_size_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     return together(
         tag("h2", "Batch size"),
         tag("p", words, class_="note"),
-        figure(folder / "by_batch", words, "Held-out loss at the end, by tokens in a batch; all see the same text.",
-               curves=lines, log_x=True, x_label="tokens in a batch"),
-    )  # fmt: skip
+        curves_figure(
+            folder / "by_batch",
+            words,
+            "Held-out loss at the end, by tokens in a batch; all see the same text.",
+            curves=lines,
+            log_x=True,
+            x_label="tokens in a batch",
+        ),
+    )
 
 
 def ablations_section(rows: Rows, curves: Curves, folder: Path) -> Html:
@@ -198,12 +197,7 @@ def ablations_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     return together(
         tag("h2", "Ablations"),
         tag("p", words, class_="note"),
-        figure(
-            folder / "curves",
-            words,
-            "Held-out loss, after the first quarter of training.",
-            curves=validation_curves(rows, curves),
-        ),
+        later_curves(rows, curves, folder, words),
     )
 
 
@@ -227,11 +221,11 @@ def divergence_section(rows: Rows, curves: Curves, folder: Path) -> Html:
         picture = loss_curves(
             folder / f"{broken['problem'].replace(' ', '_').replace(',', '')}.png",
             lines,
-            width_inches=4.2,
+            width_inches=NARROW_INCHES,
             height_inches=2.9,
             log_y=any(max(curve.y, default=0.0) > 20 for curve in lines),
         )
-        pairs.append(tag("figure", trusted(inline_svg(picture, caption)), tag("figcaption", caption)))
+        pairs.append(figure(picture, caption, caption))
     return together(
         tag("h2", "Four ways to lose a run"),
         tag("p", "Each provoked, then cured; within a pair one thing differs. Training loss.", class_="note"),
@@ -270,31 +264,16 @@ def scaling_audit_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     return together(
         tag("h2", "Scaling audit"),
         tag("p", words, class_="note"),
-        figure(
-            folder / "curves",
-            words,
-            "Held-out loss, after the first quarter of training.",
-            curves=validation_curves(rows, curves),
-        ),
-        data_table(heads, cells),
+        later_curves(rows, curves, folder, words),
+        table(heads, cells),
         tag("div", samples, class_="samples"),
     )
 
 
 def any_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     """A sweep that this page knows nothing of: its curves."""
-    lines = validation_curves(rows, curves)
-    drawn = (
-        figure(
-            folder / "curves",
-            folder.name,
-            "Held-out loss, after the first quarter of training.",
-            curves=lines,
-        )
-        if lines
-        else None
-    )
-    return together(tag("h2", folder.name.replace("_", " ").capitalize()), drawn)
+    heading = tag("h2", folder.name.replace("_", " ").capitalize())
+    return together(heading, later_curves(rows, curves, folder, folder.name))
 
 
 SECTIONS: dict[str, Draw] = {
@@ -325,10 +304,6 @@ def training_curves(rows: Rows, curves: Curves) -> list[Curve]:
 
 def cost_table(name: str, rows: Rows) -> Html:
     """What each run took; the measured columns are filled in from the file beside the page."""
-
-    def slot(key: str) -> Html:
-        return tag("span", tag("span", data_value=""), data_cost=key, hidden="")
-
     cells = [
         [
             row["run"],
@@ -336,25 +311,13 @@ def cost_table(name: str, rows: Rows) -> Html:
             f"{row['steps']:,}",
             short_count(row["train_tokens"]),
             "–" if math.isinf(row["validation_loss_nats"]) else f"{row['validation_loss_nats']:.3f}",
-            slot(f"{name}-{index}-seconds"),
-            slot(f"{name}-{index}-tokens"),
+            cost_slot(f"{name}-{index}-seconds"),
+            cost_slot(f"{name}-{index}-tokens"),
         ]
         for index, row in enumerate(rows)
     ]
     heads = ("run", "outcome", "steps", "tokens", "held-out loss", "time here", "tokens per second")
-    return tag("details", tag("summary", "All runs, and what they took"), data_table(heads, cells))
-
-
-def data_table(heads: Sequence[str], rows: Sequence[Sequence[str | Html]]) -> Html:
-    """A table whose first column names and whose others are numbers."""
-
-    def line(cells: Sequence[str | Html], kind: str) -> Html:
-        return tag(
-            "tr", [tag(kind, cell, class_="number" if index else None) for index, cell in enumerate(cells)]
-        )
-
-    body = [line(cells, "td") for cells in rows]
-    return tag("div", tag("table", tag("thead", line(heads, "th")), tag("tbody", body)), class_="scroll")
+    return tag("details", tag("summary", "All runs, and what they took"), table(heads, cells))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Make the page of a ladder: what each rung brings, as a figure, a table, the curves and a sample of every rung."""
 
 import dataclasses
-import hashlib
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +12,24 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from shared.report.markup import STYLE_SHEET, Html, document, tag, together, trusted
-from shared.report.pages import COST_FILE, FILL_IN_COST, short_count, table
-from shared.report.plots import FONT_POINTS, PALETTE, STYLE, Curve, inline_svg, loss_curves, save
+from shared.report.markup import Html, tag, together
+from shared.report.parts import figure, headline, short_count, table
+from shared.report.plots import (
+    FONT_POINTS,
+    NARROW_INCHES,
+    PALETTE,
+    STYLE,
+    WIDTH_INCHES,
+    Curve,
+    loss_curves,
+    save,
+)
+from shared.report.publish import cost_slot, publish, write_page
 from shared.runs.program import run_program
 from shared.runs.progress import clock_text
 from shared.runs.runlog import VALIDATION_LOSS, series
-from shared.runs.steps import already_made, recorded, step_key
 from shared.store.artifacts import Store
-from shared.store.kinds import read_report, read_runs
-from shared.store.manifests import MEASURED
+from shared.store.kinds import read_runs
 
 INPUTS = {"ladder": "Runs"}
 OUTPUTS = {"report": "Report"}
@@ -51,76 +57,41 @@ def main(config: LadderPage) -> None:
     source = store.open(config.ladder, "Runs")
     title = source.name_hint or config.ladder
     config = dataclasses.replace(config, ladder=source.digest)
-    inputs = {"ladder": source.digest}
-    style = hashlib.sha256(STYLE_SHEET.read_bytes()).hexdigest()  # the key knows Python sources only
-    key = step_key("shared.report.ladder", config, {**inputs, "style": style, "title": title}, [])
-    report = already_made(store, key, config.name)
-    if report is None:
-        rows, curves = read_runs(source)
-        with store.draft(
-            "Report", config=recorded(config), parents=inputs, name=config.name, key=key
-        ) as draft:
-            write_page(draft.path, title, rows, curves)
-        report = draft.artifact
-        print(report)
-    print(f"open in a browser: {read_report(report)}")
+
+    def write(folder: Path) -> None:
+        write_ladder(folder, title, *read_runs(source))
+
+    publish(store, "shared.report.ladder", config, {"ladder": source.digest}, write, title=title)
 
 
-def write_page(folder: Path, title: str, rows: Rows, curves: Curves) -> Path:
+def write_ladder(folder: Path, title: str, rows: Rows, curves: Curves) -> Path:
     """The page, its figures and the measured times, in a folder; returns the page."""
-    page = folder / "index.html"
-    page.write_text(
-        document(
-            f"{title}: from a bigram to a transformer",
-            headline(title, rows),
-            ladder_section(rows, curves, folder / "figures"),
-            script=FILL_IN_COST,
-            script_file=COST_FILE,
-        ),
-        encoding="utf-8",
-    )
-    (folder / MEASURED).mkdir(exist_ok=True)
-    costs = {f"seconds-{index}": clock_text(row["seconds"]) for index, row in enumerate(rows)}
-    (folder / COST_FILE).write_text(f"window.cost = {json.dumps(costs)};\n", encoding="utf-8")
-    return page
-
-
-def headline(title: str, rows: Rows) -> Html:
-    """The whole climb in one sentence."""
     first, last = rows[0], rows[-1]
-    tokens = short_count(max(row["train_tokens"] for row in rows))
-    return tag(
-        "header",
-        tag("p", "Ladder of models", class_="kicker"),
-        tag("h1", title),
-        tag(
-            "p",
-            f"From {first['validation_loss_nats']:.2f} nats per character ({first['run']}) to "
-            f"{last['validation_loss_nats']:.2f} ({last['run']}). Every rung is the one before it with one thing "
-            f"changed, and reads the same {tokens} characters.",
-            class_="lede",
-        ),
+    lede = (
+        f"From {first['validation_loss_nats']:.2f} nats per character ({first['run']}) to "
+        f"{last['validation_loss_nats']:.2f} ({last['run']}). Every rung is the one before it with one thing "
+        f"changed, and reads the same {short_count(max(row['train_tokens'] for row in rows))} characters."
+    )
+    return write_page(
+        folder,
+        f"{title}: from a bigram to a transformer",
+        headline("Ladder of models", title, lede),
+        ladder_section(rows, curves, folder / "figures"),
+        costs={f"seconds-{index}": clock_text(row["seconds"]) for index, row in enumerate(rows)},
     )
 
 
 def ladder_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     """Figure, table, curves and samples: what another page may show as well."""
     words = "; ".join(f"{row['run']} {row['validation_loss_nats']:.2f}" for row in rows)
-    figures = [
-        tag(
-            "div",
-            trusted(inline_svg(draw_ladder(folder / f"ladder_{size}.png", rows, width), words)),
-            class_=size,
-        )
-        for size, width in (("wide", 7.2), ("narrow", 4.2))
-    ]
+    wide, narrow = (
+        draw_ladder(folder / f"ladder_{size}.png", rows, width)
+        for size, width in (("wide", WIDTH_INCHES), ("narrow", NARROW_INCHES))
+    )
+    caption = "Loss on held-out text in nats per character; lower is better."
     return together(
         tag("h2", "What each rung brings"),
-        tag(
-            "figure",
-            figures,
-            tag("figcaption", "Loss on held-out text in nats per character; lower is better."),
-        ),
+        figure(wide, words, caption, narrow=narrow),
         ladder_table(rows),
         curves_figure(curves, folder),
         tag("h2", "What each rung writes"),
@@ -136,9 +107,9 @@ def draw_ladder(path: Path, rows: Rows, width_inches: float) -> Path:
     low, high = min(losses), max(losses)
     margin = 0.12 * (high - low or 1.0)
     with mpl.rc_context({**STYLE, "axes.grid.axis": "x"}):
-        figure = Figure(figsize=(width_inches, FRAME_INCHES + ROW_INCHES * len(rows)), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
+        drawing = Figure(figsize=(width_inches, FRAME_INCHES + ROW_INCHES * len(rows)), layout="constrained")
+        FigureCanvasAgg(drawing)
+        axes = drawing.add_subplot()
         for place, (before, after) in enumerate(pairwise(losses), start=1):
             colour = PALETTE["series-0" if after <= before else "series-1"]
             axes.plot(
@@ -158,9 +129,9 @@ def draw_ladder(path: Path, rows: Rows, width_inches: float) -> Path:
             )
         axes.set_yticks([*places], [row["run"] for row in rows], fontsize=FONT_POINTS, color=PALETTE["ink"])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlim(low - margin * (7.2 / width_inches) * 1.2, high + margin / 2)
+        axes.set_xlim(low - margin * (WIDTH_INCHES / width_inches) * 1.2, high + margin / 2)
         axes.set_xlabel("held-out loss, nats per character")
-        return save(figure, path)
+        return save(drawing, path)
 
 
 def ladder_table(rows: Rows) -> Html:
@@ -168,12 +139,11 @@ def ladder_table(rows: Rows) -> Html:
     cells = []
     for index, row in enumerate(rows):
         change = row["validation_loss_nats"] - rows[index - 1]["validation_loss_nats"] if index else None
-        seconds = tag("span", tag("span", data_value=""), data_cost=f"seconds-{index}", hidden="")
         cells.append(
             [
                 together(tag("b", row["run"]), tag("br"), tag("small", row["new"])),
                 f"{row['parameters']:,}",
-                seconds,
+                cost_slot(f"seconds-{index}"),
                 f"{row['validation_loss_nats']:.3f}",
                 "" if change is None else f"{change:+.3f}",
             ]
@@ -197,13 +167,10 @@ def curves_figure(curves: Curves, folder: Path) -> Html | None:
     if not drawn:
         return None
     path = loss_curves(folder / "curves.png", drawn, height_inches=4.6, y_label="held-out loss, nats")
-    return tag(
-        "figure",
-        trusted(inline_svg(path, "held-out loss of every rung over its training")),
-        tag(
-            "figcaption",
-            "The same along training, on a part of the held-out text.",
-        ),
+    return figure(
+        path,
+        "held-out loss of every rung over its training",
+        "The same along training, on a part of the held-out text.",
     )
 
 

@@ -1,19 +1,16 @@
 """Make the page of a trained model: what it scores, how it learned, what it writes, and where it comes from."""
 
 import dataclasses
-import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.doors.resolve import source_roots
 from shared.report.base_run import read_base_run
-from shared.report.markup import STYLE_SHEET
-from shared.report.pages import write_pages
+from shared.report.pages import write_base_run
+from shared.report.publish import publish
 from shared.runs.program import run_program
-from shared.runs.steps import already_made, recorded, step_key
 from shared.store.artifacts import Store
-from shared.store.kinds import read_report
 
 INPUTS = {"checkpoint": "Checkpoint", "evaluation": "EvalReport", "samples": "Samples", "log": "RunLog"}
 OUTPUTS = {"report": "Report"}
@@ -42,19 +39,13 @@ def main(config: MakeReport) -> None:
     inputs = {role: store.open(wanted[role], kind).digest for role, kind in INPUTS.items()}
     title = store.open(wanted["checkpoint"], "Checkpoint").name_hint or ""
     config = dataclasses.replace(config, **inputs)
-    style = hashlib.sha256(STYLE_SHEET.read_bytes()).hexdigest()  # the key knows Python sources only
     sources = source_roots("a1_basics", config.impl)
-    key = step_key("shared.report.make", config, {**inputs, "style": style, "title": title}, sources)
-    report = already_made(store, key, config.name)
-    if report is None:
+
+    def write(folder: Path) -> None:
         run = read_base_run(store, **{**inputs, "checkpoint": wanted["checkpoint"]}, impl=config.impl)
-        with store.draft(
-            "Report", config=recorded(config), parents=inputs, name=config.name, key=key
-        ) as draft:
-            write_pages(run, draft.path)
-        report = draft.artifact
-        print(report)
-    print(f"open in a browser: {read_report(report)}")
+        write_base_run(run, folder)
+
+    publish(store, "shared.report.make", config, inputs, write, title=title, sources=sources)
 
 
 if __name__ == "__main__":

@@ -4,43 +4,41 @@ Static and self-contained: no script is needed to read it, nothing is loaded fro
 come from a second file beside it, because they differ each time and must not change what the page *is*.
 """
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from shared import accounting
 from shared.report import reproduce
 from shared.report.base_run import BaseRun, Cost, TokenizerFacts, loss_points
-from shared.report.markup import Html, document, tag, together, trusted
-from shared.report.plots import Baseline, Curve, inline_svg, loss_curves
+from shared.report.markup import Html, tag, together, trusted
+from shared.report.parts import figure, headline, short_count, table, tokens_in_a_row, visible
+from shared.report.plots import NARROW_INCHES, Baseline, Curve, inline_svg, loss_curves
+from shared.report.publish import write_page
 from shared.runs.program import readable
 from shared.runs.progress import clock_text
 from shared.runs.runlog import series
 from shared.store.artifacts import Artifact
-from shared.store.manifests import MEASURED
 
-COST_FILE = f"{MEASURED}/cost.js"
-FILL_IN_COST = """
-for (const [name, text] of Object.entries(window.cost || {})) {
-  for (const slot of document.querySelectorAll(`[data-cost="${name}"]`)) {
-    slot.querySelector("[data-value]").textContent = text;
-    slot.hidden = false;
-  }
-}
-"""
-NUM_TINTS = 5
 SHOWN_SAMPLES, SHOWN_SAMPLE_CHARS = 6, 900
 
 
-def write_pages(run: BaseRun, folder: Path) -> Path:
+def write_base_run(run: BaseRun, folder: Path) -> Path:
     """Write the page, its figures and the measured times into a folder; returns the page."""
     figures = draw_figures(run, folder / "figures")
-    page = folder / "index.html"
-    page.write_text(base_run_page(run, figures), encoding="utf-8")
-    (folder / MEASURED).mkdir(exist_ok=True)
-    (folder / COST_FILE).write_text(f"window.cost = {json.dumps(cost_texts(run.cost))};\n", encoding="utf-8")
-    return page
+    return write_page(
+        folder,
+        f"{run.name}: a language model and how it came to be",
+        run_headline(run),
+        gauge(run),
+        learning_section(run, figures),
+        samples_section(run),
+        tokenizer_section(run.tokenizer, run.evaluation),
+        shape_section(run),
+        lineage_section(run),
+        tag("footer", f"Made from checkpoint {run.checkpoint.digest[:12]} by shared.report.make."),
+        costs=cost_texts(run.cost),
+    )
 
 
 def draw_figures(run: BaseRun, folder: Path) -> dict[str, Path]:
@@ -61,7 +59,12 @@ def draw_figures(run: BaseRun, folder: Path) -> dict[str, Path]:
     figures = {
         "loss": loss_curves(folder / "loss.png", curves, levels, log_x=True),
         "loss_narrow": loss_curves(
-            folder / "loss_narrow.png", curves, levels, log_x=True, width_inches=4.2, height_inches=3.6
+            folder / "loss_narrow.png",
+            curves,
+            levels,
+            log_x=True,
+            width_inches=NARROW_INCHES,
+            height_inches=3.6,
         ),
     }
     for key, label in (
@@ -74,29 +77,12 @@ def draw_figures(run: BaseRun, folder: Path) -> dict[str, Path]:
                 "", x, y, is_noisy=key == "gradient_norm", colour=2 if key == "learning_rate" else 3
             )
             figures[key] = loss_curves(
-                folder / f"{key}.png", [curve], y_label=label, width_inches=4.2, height_inches=2.4
+                folder / f"{key}.png", [curve], y_label=label, width_inches=NARROW_INCHES, height_inches=2.4
             )
     return figures
 
 
-def base_run_page(run: BaseRun, figures: Mapping[str, Path]) -> str:
-    """The whole page as text."""
-    return document(
-        f"{run.name}: a language model and how it came to be",
-        headline(run),
-        gauge(run),
-        learning_section(run, figures),
-        samples_section(run),
-        tokenizer_section(run.tokenizer, run.evaluation),
-        shape_section(run),
-        lineage_section(run),
-        tag("footer", f"Made from checkpoint {run.checkpoint.digest[:12]} by shared.report.make."),
-        script=FILL_IN_COST,
-        script_file=COST_FILE,
-    )
-
-
-def headline(run: BaseRun) -> Html:
+def run_headline(run: BaseRun) -> Html:
     """Title, one sentence, and the numbers that matter most."""
     evaluation, size = run.evaluation, run.parameters.total
     sentence = (
@@ -118,17 +104,12 @@ def headline(run: BaseRun) -> Html:
         ("of training, on this machine", "", "train_seconds"),
         ("tokens per second", "", "tokens_per_second"),
     ]
-    return tag(
-        "header",
-        tag("p", "Language model run", class_="kicker"),
-        tag("h1", run.name),
-        tag("p", sentence, class_="lede"),
-        tag(
-            "dl",
-            [figure_of_merit(*number) for number in numbers],
-            class_="figures",
-            style="margin-top:2.25rem",
-        ),
+    merits = [figure_of_merit(*number) for number in numbers]
+    return headline(
+        "Language model run",
+        run.name,
+        sentence,
+        tag("dl", merits, class_="figures", style="margin-top:2.25rem"),
     )
 
 
@@ -183,13 +164,9 @@ def learning_section(run: BaseRun, figures: Mapping[str, Path]) -> Html:
         if key in figures
     ]
     words = f"Loss falls to {last:.3f} nats per token on held-out text."
-    curves = [
-        tag("div", trusted(inline_svg(figures[key], words)), class_=width)
-        for key, width in (("loss", "wide"), ("loss_narrow", "narrow"))
-    ]
     return together(
         tag("h2", "How it learned"),
-        tag("figure", curves, tag("figcaption", caption)),
+        figure(figures["loss"], words, caption, narrow=figures["loss_narrow"]),
         tag("div", small, class_="pair") if small else None,
     )
 
@@ -238,10 +215,6 @@ def tokenizer_section(facts: TokenizerFacts, evaluation: Mapping[str, float]) ->
         f" ({', '.join(facts.special_tokens) or 'none'}). On held-out text a token stands for "
         f"{bytes_per_token:.2f} bytes."
     )
-    pieces = [
-        tag("span", visible(piece), class_=f"t{index % NUM_TINTS}")
-        for index, piece in enumerate(facts.pieces)
-    ]
     merges = [
         tag("li", visible(left), tag("small", " + "), visible(right)) for left, right in facts.first_merges
     ]
@@ -252,7 +225,7 @@ def tokenizer_section(facts: TokenizerFacts, evaluation: Mapping[str, float]) ->
     return together(
         tag("h2", "How it reads"),
         tag("p", note, class_="note"),
-        tag("p", pieces, class_="tokens") if pieces else None,
+        tokens_in_a_row(facts.pieces) if facts.pieces else None,
         tag(
             "div",
             learned,
@@ -260,13 +233,6 @@ def tokenizer_section(facts: TokenizerFacts, evaluation: Mapping[str, float]) ->
             class_="columns",
         ),
     )
-
-
-def visible(token: bytes) -> Html:
-    """A token as a reader can see it: spaces as dots, line ends as arrows, broken UTF-8 as escapes."""
-    text = token.decode("utf-8", errors="backslashreplace")
-    signs = {" ": tag("i", "·"), "\n": tag("i", "↵"), "\t": tag("i", "⇥")}
-    return together([signs.get(character, character) for character in text])
 
 
 def shape_section(run: BaseRun) -> Html:
@@ -328,19 +294,6 @@ def shape_section(run: BaseRun) -> Html:
     )
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], total: Sequence[str] = ()) -> Html:
-    """A table whose first column names and whose other columns are numbers."""
-    classes = [None, *(["number"] * (len(heads) - 1))]
-
-    def row(cells: Sequence[str], kind: str, class_: str | None = None) -> Html:
-        cells_ = [tag(kind, cell, class_=style) for cell, style in zip(cells, classes, strict=True)]
-        return tag("tr", cells_, class_=class_)
-
-    body = [row(cells, "td") for cells in rows] + ([row(total, "td", "total")] if total else [])
-    head = tag("thead", row(heads, "th")) if any(heads) else None
-    return tag("div", tag("table", head, tag("tbody", body)), class_="scroll")
-
-
 def lineage_section(run: BaseRun) -> Html:
     """Where it comes from, as a picture and as commands."""
     artifacts = [*run.ancestors, run.checkpoint, *run.descendants]
@@ -386,15 +339,3 @@ def cost_texts(cost: Cost) -> dict[str, str]:
     if cost.tokens_per_second is not None:
         texts["tokens_per_second"] = f"{cost.tokens_per_second:,.0f}"
     return texts
-
-
-def short_count(value: float) -> str:
-    """A count in three digits.
-
-    >>> [short_count(value) for value in (512, 983_000, 1_228_800, 17e6)]
-    ['512', '983k', '1.23M', '17M']
-    """
-    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.0f}"

@@ -34,6 +34,7 @@ PALETTE = {
 }
 NUM_SERIES_COLOURS = 6
 WIDTH_INCHES, HEIGHT_INCHES, PNG_DPI = 7.2, 3.9, 200
+NARROW_INCHES = 4.2  # for phones, and for two figures side by side
 FONT_POINTS, LABEL_GAP_POINTS = 9.0, 11.5
 STYLE: dict[Any, Any] = {
     "font.size": FONT_POINTS,

@@ -1,20 +1,19 @@
 """Make the page of a tokenizer sweep: what a larger vocabulary brings and costs, and what the rules for cutting do."""
 
 import dataclasses
-import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.report.markup import STYLE_SHEET, Html, document, tag, together, trusted
-from shared.report.pages import NUM_TINTS, table, visible
-from shared.report.plots import Curve, inline_svg, loss_curves
+from shared.report.markup import Html, tag, together
+from shared.report.parts import figure, headline, table, tokens_in_a_row
+from shared.report.plots import Curve, loss_curves
+from shared.report.publish import publish, write_page
 from shared.runs.program import run_program
-from shared.runs.steps import already_made, recorded, step_key
 from shared.store.artifacts import Store
-from shared.store.kinds import read_report, read_runs
+from shared.store.kinds import read_runs
 
 INPUTS = {"sweep": "Runs"}
 OUTPUTS = {"report": "Report"}
@@ -53,19 +52,11 @@ def main(config: TokenizersPage) -> None:
     source = store.open(config.sweep, "Runs")
     title = source.name_hint or config.sweep
     config = dataclasses.replace(config, sweep=source.digest)
-    inputs = {"sweep": source.digest}
-    style = hashlib.sha256(STYLE_SHEET.read_bytes()).hexdigest()  # the key knows Python sources only
-    key = step_key("shared.report.tokenizers", config, {**inputs, "style": style, "title": title}, [])
-    report = already_made(store, key, config.name)
-    if report is None:
-        sweep = arranged(read_runs(source)[0], source.config["model"])
-        with store.draft(
-            "Report", config=recorded(config), parents=inputs, name=config.name, key=key
-        ) as draft:
-            write_page(draft.path, title, sweep)
-        report = draft.artifact
-        print(report)
-    print(f"open in a browser: {read_report(report)}")
+
+    def write(folder: Path) -> None:
+        write_sweep(folder, title, arranged(read_runs(source)[0], source.config["model"]))
+
+    publish(store, "shared.report.tokenizers", config, {"sweep": source.digest}, write, title=title)
 
 
 def arranged(rows: Rows, model: Mapping[str, Any]) -> Sweep:
@@ -83,30 +74,21 @@ def arranged(rows: Rows, model: Mapping[str, Any]) -> Sweep:
     )
 
 
-def write_page(folder: Path, title: str, sweep: Sweep) -> Path:
+def write_sweep(folder: Path, title: str, sweep: Sweep) -> Path:
     """The page and its figures in a folder; returns the page."""
-    page = folder / "index.html"
-    parts = (headline(title, sweep), size_section(sweep, folder / "figures"), rules_section(sweep))
-    page.write_text(document(f"{title}: vocabulary sizes and rules", *parts), encoding="utf-8")
-    return page
-
-
-def headline(title: str, sweep: Sweep) -> Html:
-    """The sweep in one sentence."""
     rule, text = sweep.rules[0], sweep.texts[0]
     small, large = (sweep.rows[rule, size, text] for size in (sweep.sizes[0], sweep.sizes[-1]))
-    return tag(
-        "header",
-        tag("p", "Tokenizers compared", class_="kicker"),
-        tag("h1", title),
-        tag(
-            "p",
-            f"From {sweep.sizes[0]:,} to {sweep.sizes[-1]:,} tokens, a token of {text} grows from "
-            f"{small['bytes_per_token']:.2f} to {large['bytes_per_token']:.2f} bytes, and the tables of the vocabulary "
-            f"from {small['embedding_fraction']:.0%} to {large['embedding_fraction']:.0%} of a "
-            f"model of {sweep.model}.",
-            class_="lede",
-        ),
+    lede = (
+        f"From {sweep.sizes[0]:,} to {sweep.sizes[-1]:,} tokens, a token of {text} grows from "
+        f"{small['bytes_per_token']:.2f} to {large['bytes_per_token']:.2f} bytes, and the tables of the vocabulary "
+        f"from {small['embedding_fraction']:.0%} to {large['embedding_fraction']:.0%} of a model of {sweep.model}."
+    )
+    return write_page(
+        folder,
+        f"{title}: vocabulary sizes and rules",
+        headline("Tokenizers compared", title, lede),
+        size_section(sweep, folder / "figures"),
+        rules_section(sweep),
     )
 
 
@@ -157,10 +139,7 @@ def size_section(sweep: Sweep, folder: Path) -> Html:
     ]
     return together(
         tag("h2", "How large a vocabulary"),
-        [
-            tag("figure", trusted(inline_svg(path, caption)), tag("figcaption", caption))
-            for path, caption in figures
-        ],
+        [figure(path, caption, caption) for path, caption in figures],
         table(["tokens", *sweep.texts, "length", "embeddings"], cells),
     )
 
@@ -192,7 +171,7 @@ def rules_section(sweep: Sweep) -> Html:
     cuts = [
         together(
             tag("h3", rule),
-            tag("p", [piece_span(*numbered) for numbered in enumerate(pieces)], class_="tokens"),
+            tokens_in_a_row([piece.encode("utf-8") for piece in pieces]),
         )
         for rule, pieces in sweep.samples.items()
     ]
@@ -203,11 +182,6 @@ def rules_section(sweep: Sweep) -> Html:
         tag("h2", "One line, cut by each rule"),
         cuts,
     )
-
-
-def piece_span(index: int, piece: str) -> Html:
-    """One token, tinted so that its neighbours can be told from it."""
-    return tag("span", visible(piece.encode("utf-8")), class_=f"t{index % NUM_TINTS}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from shared.report import experiments
-from shared.report.experiments import ExperimentsPage, write_page
+from shared.report.experiments import ExperimentsPage, write_experiments
 from shared.runs.runlog import VALIDATION_LOSS
 from shared.store.artifacts import Artifact, Store
 from shared.store.kinds import read_report, write_eval_report, write_runs
@@ -107,7 +107,7 @@ def test_the_page_does_not_depend_on_measured_times(tmp_path):
         store = Store(tmp_path / f"artifacts{rate}")
         folder = tmp_path / f"page{rate}"
         folder.mkdir()
-        write_page(folder, [store.open(digest, "Runs") for digest in all_sweeps(store, rate)], None)
+        write_experiments(folder, [store.open(digest, "Runs") for digest in all_sweeps(store, rate)], None)
         pages.append(folder)
     slow, fast = ((folder / "index.html").read_bytes() for folder in pages)
     assert slow == fast

@@ -11,7 +11,7 @@ from shared.errors import ArtifactError
 from shared.report import make, reproduce
 from shared.report.base_run import read_base_run
 from shared.report.markup import VOID_TAGS, tag
-from shared.report.pages import short_count, visible
+from shared.report.parts import short_count, visible
 from shared.runs.config import from_dict, parse, to_dict
 from shared.store.artifacts import Artifact, Store
 from tests.system.report_fixture import EVIL, REPORT, run_store
