@@ -13,7 +13,6 @@ from a1_basics import adapters as basics
 from a1_basics.configs import EVALUATE_LM, EXPORT_HF, GENERATE, IMPORT_HF
 from a1_basics.run import evaluate_lm, export_hf, generate, import_hf
 from shared.doors.protocols import ClassicConfig, ModelConfig, ModelShape
-from shared.runs.program import run_program
 from shared.store.artifacts import Artifact, Store
 from shared.store.kinds import (
     DOCUMENT_END,
@@ -35,19 +34,6 @@ FAMILIES: dict[str, ModelShape] = {
     "biased": dataclasses.replace(SHAPE, qkv_bias=True),
     "GPT2LMHeadModel": ClassicConfig(400, 96, d_model=32, num_layers=2, num_heads=4, d_ff=48),
 }
-
-
-@pytest.fixture
-def run(tmp_path, capsys, monkeypatch):
-    """Run a program in a folder of its own: its status and what it said on stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_one(program, *flags):
-        capsys.readouterr()
-        status = run_program(program.main, PROGRAMS[program], argv=[str(flag) for flag in flags])
-        return status, capsys.readouterr().err
-
-    return run_one
 
 
 def made(name: str, shape: ModelShape = SHAPE, end: str = DOCUMENT_END, **tokenizer: Any) -> Artifact:

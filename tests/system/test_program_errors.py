@@ -28,19 +28,6 @@ SENTENCE = "The cat sat on the mat and looked at the moon. "
 
 
 @pytest.fixture
-def run(tmp_path, capsys, monkeypatch):
-    """Run a program in a folder of its own: its status and what it said on stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_one(program, *flags):
-        capsys.readouterr()
-        status = run_program(program.main, PROGRAMS[program], argv=[str(flag) for flag in flags])
-        return status, capsys.readouterr().err
-
-    return run_one
-
-
-@pytest.fixture
 def prepared(run):
     """A corpus, a tokenizer and shards, all called 'toy'."""
     Path("text.txt").write_text(SENTENCE * 400, encoding="utf-8")
