@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from a1_basics.model.attention import sdpa_attention
 from a1_basics.model.layers import Embedding, Linear, linear
+from a1_basics.model.transformer import first_positions
 from shared.doors.protocols import Attend
 
 
@@ -134,14 +135,8 @@ class StackLM(nn.Module):
         Raises:
             ValueError: the sequence is longer than the model's context.
         """
-        seq = token_ids.shape[1]
         if positions is None:
-            if seq > self.context_length:
-                raise ValueError(
-                    f"a sequence of {seq} tokens does not fit context_length={self.context_length}; "
-                    "cut it, or train a model with a longer context"
-                )
-            positions = torch.arange(seq, device=token_ids.device)[None]
+            positions = first_positions(token_ids, self.context_length)
         features = self.token_embeddings(token_ids)
         if self.position_embeddings is not None:
             features = features + self.position_embeddings(positions)

@@ -70,14 +70,8 @@ class TransformerLM(nn.Module):
         Raises:
             ValueError: the sequence is longer than the model's context.
         """
-        seq = token_ids.shape[1]
         if positions is None:
-            if seq > self.config.context_length:
-                raise ValueError(
-                    f"a sequence of {seq} tokens does not fit context_length={self.config.context_length}; "
-                    "cut it, or train a model with a longer context"
-                )
-            positions = torch.arange(seq, device=token_ids.device)[None]
+            positions = first_positions(token_ids, self.config.context_length)
         rope_positions = positions[:, None]  # one row for all heads
         features = self.token_embeddings(token_ids)
         for layer, block in enumerate(self.layers):
@@ -92,6 +86,21 @@ class TransformerLM(nn.Module):
         if self.lm_head is None:
             return linear(features, self.token_embeddings.weight)
         return self.lm_head(features)
+
+
+def first_positions(token_ids: Int[Tensor, "batch seq"], context_length: int) -> Int[Tensor, "1 seq"]:
+    """The positions 0, 1, 2 … of sequences that begin at the beginning: one row for all of them.
+
+    Raises:
+        ValueError: the sequence is longer than the context.
+    """
+    seq = token_ids.shape[1]
+    if seq > context_length:
+        raise ValueError(
+            f"a sequence of {seq} tokens does not fit context_length={context_length}; "
+            "cut it, or train a model with a longer context"
+        )
+    return torch.arange(seq, device=token_ids.device)[None]
 
 
 def transformer_block(config: ModelConfig) -> TransformerBlock:
