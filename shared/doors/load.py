@@ -9,10 +9,11 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from shared.doors.exercise import STAGES
 from shared.doors.grades import borrowed_from
@@ -49,6 +50,17 @@ class Source:
                 return True
         return False
 
+    def packed(self) -> dict[str, Any]:
+        """Plain values, for a process that would search from another folder or along another path."""
+        return {name: str(value) for name, value in vars(self).items()} | {"own": [str(p) for p in self.own]}
+
+    @classmethod
+    def unpacked(cls, values: Mapping[str, Any]) -> "Source":
+        """What `packed` gave."""
+        file, import_root = Path(values["file"]), Path(values["import_root"])
+        own = tuple(Path(path) for path in values["own"])
+        return cls(**{**values, "file": file, "import_root": import_root, "own": own})
+
 
 def locate(stage: str, impl: str, root: Path | None = None) -> Source:
     """Where the implementation lies, without importing anything.
@@ -76,20 +88,18 @@ def locate(stage: str, impl: str, root: Path | None = None) -> Source:
 
 def _by_path(stage: str, impl: str) -> Source:
     path = Path(impl).expanduser().resolve()
-    places = (
-        [path]
-        if path.suffix == ".py"
-        else [
-            path / "adapters.py",
-            path / stage / "adapters.py",
-            path / "learner" / stage / "adapters.py",
-            path / "tests" / "adapters.py",
-        ]
-    )
-    file = next((place for place in places if place.is_file()), None)
-    if file is None:
-        looked = ", ".join(str(place) for place in places)
-        raise ContractError(f"IMPL={impl}: no adapters file there; looked for {looked}")
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise ContractError(f"IMPL={impl}: there is no file {path}; name the file that holds your functions")
+        file = path
+    else:
+        places = ("adapters.py", f"{stage}/adapters.py", f"learner/{stage}/adapters.py", "tests/adapters.py")
+        file = next((path / place for place in places if (path / place).is_file()), None)
+        if file is None:
+            raise ContractError(
+                f"IMPL={impl}: no adapters file there; looked in {path} for {', '.join(places)}. "
+                "Name the file itself when it is called otherwise: IMPL=<folder>/<name>.py"
+            )
     if file.parent.name == stage and file.parent.parent.name == "learner":
         repository = file.parents[2]
         own: Path = file.parents[1]

@@ -14,6 +14,7 @@ import random
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -278,7 +279,7 @@ def _place(error: BaseException, source: Source) -> str:
 
 
 def _run(job: dict[str, Any], root: Path, recorder: Recorder) -> None:
-    source = _source(job, root)
+    source = _source(job)
     graded = [root / "tests", WORKSPACE / "tests"]
 
     def ours(filename: str) -> bool:
@@ -307,7 +308,7 @@ def _run(job: dict[str, Any], root: Path, recorder: Recorder) -> None:
             found = reference_files(functions, root / job["stage"], inspect.unwrap)
             if found:
                 recorder.send("reference", names=found)
-        return Door(module, job["impl"], traps)
+        return Door(module, source.impl, traps)
 
     reporter = Reporter(implementation, source, root, recorder, job["marker"])
     arguments = [*_pytest_arguments(root), str(CANARY_FILE), *job["files"]]
@@ -327,12 +328,13 @@ def _send_import_error(error: BaseException, source: Source, recorder: Recorder)
     recorder.send("import_error", text=_cut(text), place=_place(error, source))
 
 
-def _source(job: dict[str, Any], root: Path) -> Source:
+def _source(job: dict[str, Any]) -> Source:
+    """What the grader found: this process has another working directory and another path to search."""
+    source = Source.unpacked(job["source"])
     if not job.get("overlay"):
-        return locate(job["stage"], job["impl"], root)
-    base = locate(job["stage"], "reference", root)
+        return source
     file = Path(job["overlay"])
-    return Source(base.stage, job["impl"], "overlay", file, "", base.import_root, (*base.own, file))
+    return replace(source, kind="overlay", file=file, module="", own=(*source.own, file))
 
 
 def _implementation(job: dict[str, Any], source: Source) -> Any:

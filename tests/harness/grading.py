@@ -116,7 +116,7 @@ class Grader:
         job = {
             "op": "run",
             "stage": stage,
-            "impl": impl,
+            "source": locate(stage, impl, self.workspace.root).packed(),
             "overlay": str(overlay) if overlay else None,
             "files": [str(self.workspace.test_file(stage, exercise.id))],
             "door": list(exercise.door),

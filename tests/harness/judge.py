@@ -222,7 +222,8 @@ class _Verdict:
         if code != 0 or not self.finished:
             return (
                 Outcome.ERROR,
-                f"the process ended by itself{where} (exit status {code}) before all was reported",
+                f"the process ended by itself{where} (exit status {code}) before all was reported"
+                + _last_words(self.report.output),
             )
         return None
 
@@ -270,6 +271,13 @@ class _Verdict:
 
 def _short(test: str) -> str:
     return test.rpartition("::")[2]
+
+
+def _last_words(output: bytes) -> str:
+    """The last line that a process printed before it ended, as the end of a sentence; empty when there is none."""
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
+    said = [line for line in lines if "::" not in line and line.strip(".FEs")]  # no marks of the test runner
+    return f"; its last words: {said[-1][:200]}" if said else ""
 
 
 def _printed(output: bytes, marker: str) -> dict[str, str]:

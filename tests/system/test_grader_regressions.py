@@ -213,6 +213,11 @@ def test_a_run_that_breaks_off_is_an_error(grader, way):
     assert found.message
 
 
+def test_a_run_that_breaks_off_tells_its_last_words(grader):
+    found = graded(grader, "import os\n\nprint('no licence found', flush=True)\nos._exit(3)\n" + GOOD)["double"]
+    assert found.message.endswith("(exit status 3) before all was reported; its last words: no licence found")
+
+
 def test_the_grader_goes_on_after_a_crash(grader):
     found = graded(grader, double("import os\nos._exit(0)"), None)
     assert found["double"].outcome is Outcome.ERROR
@@ -429,6 +434,18 @@ def test_public_style_repository_is_graded_where_it_lies(grader, tmp_path):
         "def run_double(x):\n    return x + x\n"
     )
     assert by_id(grader.grade(STAGE, str(repository), "double"))["double"].outcome is Outcome.FORBIDDEN
+
+
+@pytest.mark.parametrize("impl", ["mine.py", "./mine.py", "folder", "folder/adapters.py", "package", "package.mine"])
+def test_an_implementation_is_found_from_where_the_grader_was_called(grader, tmp_path, monkeypatch, impl):
+    """The process that runs it works in a folder of its own, without the caller's PYTHONPATH."""
+    for name in ("mine.py", "folder/adapters.py", "packages/package/adapters.py", "packages/package/mine.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / "packages"))
+    found = by_id(grader.grade(STAGE, impl, "double"))["double"]
+    assert found.outcome is Outcome.PASSED, found.message
 
 
 def test_grader_has_no_absolute_path():

@@ -2,13 +2,14 @@
 
 import ast
 import importlib.util
+import json
 import sys
 
 import pytest
 
 from shared.doors import grades
 from shared.doors.exercise import Exercise, checked, exercise, exercises
-from shared.doors.load import load, locate
+from shared.doors.load import Source, load, locate
 from shared.doors.scaffold import reset_problem, write_learner_folder, write_stubs
 from shared.doors.stubs import is_stub
 from shared.errors import ConfigError, ContractError
@@ -176,10 +177,21 @@ def test_doors_are_found_where_people_put_them(workspace, tmp_path):
         assert not found.owns(str(folder / ".venv" / "lib" / "x.py"))
     with pytest.raises(ContractError, match="no adapters file"):
         locate("a1_basics", str(tmp_path / "a1_basics" / "run"), workspace.root)
+    with pytest.raises(ContractError, match="there is no file"):
+        locate("a1_basics", str(tmp_path / "mine.py"), workspace.root)
     with pytest.raises(ContractError, match="a path needs a slash"):
         locate("a1_basics", "no_such_package", workspace.root)
     with pytest.raises(ConfigError):
         locate("a1_basics", "no such package", workspace.root)
+
+
+def test_what_was_found_travels_to_another_process(workspace, tmp_path):
+    """The process that runs the code has another working directory: it must not search again."""
+    write_learner(workspace, GOOD)
+    (tmp_path / "mine.py").write_text(GOOD)
+    for impl in ("learner", "reference", str(tmp_path / "mine.py")):
+        found = locate("a1_basics", impl, workspace.root)
+        assert Source.unpacked(json.loads(json.dumps(found.packed()))) == found
 
 
 def test_finding_a_door_runs_no_code_of_it(workspace):
