@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = ".grades"
+HANDED_IN = "handed in"
+"""In the sources of a result: the digest of the numbers and the text it holds for, where there is no code."""
 
 
 def _read(learner_root: Path, name: str) -> dict[str, Any]:

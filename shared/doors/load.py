@@ -90,7 +90,9 @@ def _by_path(stage: str, impl: str) -> Source:
     path = Path(impl).expanduser().resolve()
     if path.suffix == ".py":
         if not path.is_file():
-            raise ContractError(f"IMPL={impl}: there is no file {path}; name the file that holds your functions")
+            raise ContractError(
+                f"IMPL={impl}: there is no file {path}; name the file that holds your functions"
+            )
         file = path
     else:
         places = ("adapters.py", f"{stage}/adapters.py", f"learner/{stage}/adapters.py", "tests/adapters.py")

@@ -84,8 +84,12 @@ class Answers:
     """The tables of an answers file, or why it cannot be read."""
 
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    digest: str = ""  # of the file; empty when there is none
+    is_there: bool = False
     trouble: str = ""  # what is wrong with the file as a whole
+
+    def given(self, problem: str) -> dict[str, Any]:
+        """The answers to a problem's questions; those still empty, as in the template, are left out."""
+        return {name: value for name, value in self.tables.get(problem, {}).items() if value != ""}
 
 
 def read_answers(path: Path | None, listed: Iterable[Exercise]) -> Answers:
@@ -93,25 +97,21 @@ def read_answers(path: Path | None, listed: Iterable[Exercise]) -> Answers:
     if path is None:
         return Answers()
     try:
-        raw = _read(path)
-        tables = tomllib.loads(raw.decode("utf-8"))
+        tables = tomllib.loads(_read(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # TOML and UTF-8 errors are ValueErrors
         said = "is nested too deeply" if isinstance(error, RecursionError) else f"cannot be read: {error}"
         return Answers(trouble=f"{ANSWERS} {said}")
     known = {e.id: [q.id for q in e.questions] for e in listed if e.questions}
-    digest = hashlib.sha256(raw).hexdigest()
     for problem, table in tables.items():
         if problem not in known or not isinstance(table, dict):
             asked = ", ".join(f"[{name}]" for name in known)
-            return Answers(
-                digest=digest, trouble=f"{ANSWERS} has {problem!r}, no problem with numbers; it takes {asked}"
-            )
+            return Answers(trouble=f"{ANSWERS} has {problem!r}, no problem with numbers; it takes {asked}")
         for name in table:
             if name not in known[problem]:
                 asked = ", ".join(known[problem])
                 trouble = f"{ANSWERS} has {name!r} in [{problem}], which asks for: {asked}"
-                return Answers(digest=digest, trouble=trouble)
-    return Answers(tables, digest)
+                return Answers(trouble=trouble)
+    return Answers(tables, is_there=True)
 
 
 def read_writeup(path: Path | None, listed: Iterable[Exercise]) -> dict[str, str] | None:
@@ -125,6 +125,14 @@ def read_writeup(path: Path | None, listed: Iterable[Exercise]) -> dict[str, str
     return {
         name: _REMARK.sub("", part).strip() for name, part in _sections(text, [e.id for e in listed]).items()
     }
+
+
+def handed_in(problem: str, answers: Answers, texts: Mapping[str, str] | None) -> str:
+    """SHA-256 of the numbers and the text given for a problem; empty when there are neither."""
+    numbers, text = answers.given(problem), (texts or {}).get(problem, "")
+    return (
+        hashlib.sha256(repr((sorted(numbers.items()), text)).encode()).hexdigest() if numbers or text else ""
+    )
 
 
 def _read(path: Path) -> bytes:

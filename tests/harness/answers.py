@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.doors.exercise import Exercise, Question
 from shared.doors.load import Source
-from shared.doors.paper import ANSWERS, WRITEUP, Answers, read_answers, read_writeup
+from shared.doors.paper import ANSWERS, WRITEUP, Answers, handed_in, read_answers, read_writeup
 from tests.harness.judge import blank
 from tests.harness.keys import Check, Given, NotHere
 from tests.harness.outcomes import Lesson, Outcome, ProblemGrade, TestGrade
@@ -31,12 +31,14 @@ class Paper:
 
     def verdict(self, exercise: Exercise) -> ProblemGrade:
         """The verdict on a numeric or a written problem."""
+        seen = handed_in(exercise.id, self.answers, self.texts)
         numbers = self.numbers(exercise) if exercise.questions else None
         if exercise.kind == "numeric" and numbers is not None:
-            return numbers
+            return replace(numbers, handed_in=seen)
         text = None if self.texts is None else self.texts.get(exercise.id, "")
         grade = written(exercise, text, numbers)
-        return replace(grade, deliverable=exercise.deliverable, rubric=exercise.rubric, text=text or "")
+        facts = {"deliverable": exercise.deliverable, "rubric": exercise.rubric, "text": text or ""}
+        return replace(grade, handed_in=seen, **facts)
 
     def numbers(self, exercise: Exercise) -> ProblemGrade:
         """The verdict on the numbers of a problem."""
@@ -71,12 +73,12 @@ def judge_answers(
 ) -> ProblemGrade:
     """The verdict: each question right, wrong, still to give, or not checkable on this machine."""
     if answers.trouble:
-        return blank(exercise, Outcome.ERROR, answers.trouble, answers=answers.digest)
-    given = {name: value for name, value in answers.tables.get(exercise.id, {}).items() if value != ""}
+        return blank(exercise, Outcome.ERROR, answers.trouble)
+    given = answers.given(exercise.id)
     if not given:
         where = (
             f"write [{exercise.id}] in {ANSWERS}"
-            if answers.digest
+            if answers.is_there
             else f"make learn STAGE={stage} writes {ANSWERS}"
         )
         return blank(exercise, Outcome.NOT_STARTED, f"{len(exercise.questions)} answers to give: {where}")
@@ -87,9 +89,9 @@ def judge_answers(
             raise KeyError(f"no check for {', '.join(absent)}")
     except Exception as error:  # a broken key file judges nobody
         message = f"the keys of {exercise.id} do not load: {type(error).__name__}: {error}"
-        return blank(exercise, Outcome.ERROR, message, answers=answers.digest)
+        return blank(exercise, Outcome.ERROR, message)
     tests = tuple(judge_one(q, given, checks[q.id], store) for q in exercise.questions)
-    return _total(exercise, tests, answers.digest)
+    return _total(exercise, tests)
 
 
 def judge_one(question: Question, given: dict[str, Any], check: Check, store: Path) -> TestGrade:
@@ -142,7 +144,7 @@ def as_value(question: Question, answer: Any) -> Any:
     return bytes.fromhex(answer) if question.form == "bytes" else answer
 
 
-def _total(exercise: Exercise, tests: tuple[TestGrade, ...], digest: str) -> ProblemGrade:
+def _total(exercise: Exercise, tests: tuple[TestGrade, ...]) -> ProblemGrade:
     by = {
         kind: [t for t in tests if t.outcome == kind]
         for kind in ("passed", "failed", "missing", "not checked", "error")
@@ -164,7 +166,7 @@ def _total(exercise: Exercise, tests: tuple[TestGrade, ...], digest: str) -> Pro
         outcome, message = Outcome.NOT_CHECKED, f"{right}; {lesson.why if lesson else ''}"
     else:
         outcome, message = Outcome.PASSED, f"{right}"
-    return blank(exercise, outcome, message, failure=failure, tests=tests, answers=digest)
+    return blank(exercise, outcome, message, failure=failure, tests=tests)
 
 
 def shortened(names: list[str], most: int = 3) -> str:
@@ -186,6 +188,5 @@ def written(exercise: Exercise, text: str | None, numbers: ProblemGrade | None) 
         return blank(
             exercise, Outcome.NOT_STARTED, f"its text is to be written in {WRITEUP}{about}", tests=tests
         )
-    digest = numbers.answers if numbers is not None else ""
     message = f"a written answer: a person reads it{about}"
-    return blank(exercise, Outcome.NOT_CHECKED, message, tests=tests, answers=digest)
+    return blank(exercise, Outcome.NOT_CHECKED, message, tests=tests)

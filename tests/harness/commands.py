@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from shared.doors import grades as ledger
-from shared.doors.paper import ANSWERS
+from shared.doors.grades import HANDED_IN
 from shared.errors import ConfigError, WorkspaceError
 from tests.harness.outcomes import Outcome, ProblemGrade, StageGrade
 from tests.harness.workspace import Workspace
@@ -78,7 +78,7 @@ def remember(workspace: Workspace, grade: StageGrade) -> tuple[StageGrade, list[
     rows = {}
 
     def what_decides(problem: ProblemGrade) -> dict[str, str]:
-        return digests if problem.kind == "code" else {ANSWERS: problem.answers}
+        return digests if problem.kind == "code" else {HANDED_IN: problem.handed_in}
 
     for problem in grade.problems:
         rows[problem.id] = {

@@ -131,7 +131,7 @@ def judged(workspace: Workspace, stage: str, exercise: Exercise, trial: Trial) -
     tried = tomllib.loads(trial.file.read_text(encoding="utf-8")) if trial.file else {}
     table = {**tables[exercise.id], **tried.get(exercise.id, {})}
     keys = load_keys(workspace.key_file(stage, exercise.id))
-    answers = Answers({exercise.id: table}, digest="-")
+    answers = Answers({exercise.id: table}, is_there=True)
     return judge_answers(exercise, answers, lambda: keys.CHECKS, workspace.root / "artifacts", stage)
 
 

@@ -63,7 +63,7 @@ class ProblemGrade:
     seconds: float = 0.0
     door: tuple[str, ...] = ()
     review: tuple[str, ...] = ()  # places that a teacher may want to look at; no part of the verdict
-    answers: str = ""  # SHA-256 of the answers file that the numbers were read from
+    handed_in: str = ""  # SHA-256 of the numbers and the text that were judged; empty for code
     deliverable: str = ""  # of a written problem: what is asked, what full points need, and what was written
     rubric: tuple[str, ...] = ()
     text: str = ""

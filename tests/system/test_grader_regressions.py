@@ -214,7 +214,9 @@ def test_a_run_that_breaks_off_is_an_error(grader, way):
 
 
 def test_a_run_that_breaks_off_tells_its_last_words(grader):
-    found = graded(grader, "import os\n\nprint('no licence found', flush=True)\nos._exit(3)\n" + GOOD)["double"]
+    found = graded(grader, "import os\n\nprint('no licence found', flush=True)\nos._exit(3)\n" + GOOD)[
+        "double"
+    ]
     assert found.message.endswith("(exit status 3) before all was reported; its last words: no licence found")
 
 
@@ -436,7 +438,9 @@ def test_public_style_repository_is_graded_where_it_lies(grader, tmp_path):
     assert by_id(grader.grade(STAGE, str(repository), "double"))["double"].outcome is Outcome.FORBIDDEN
 
 
-@pytest.mark.parametrize("impl", ["mine.py", "./mine.py", "folder", "folder/adapters.py", "package", "package.mine"])
+@pytest.mark.parametrize(
+    "impl", ["mine.py", "./mine.py", "folder", "folder/adapters.py", "package", "package.mine"]
+)
 def test_an_implementation_is_found_from_where_the_grader_was_called(grader, tmp_path, monkeypatch, impl):
     """The process that runs it works in a folder of its own, without the caller's PYTHONPATH."""
     for name in ("mine.py", "folder/adapters.py", "packages/package/adapters.py", "packages/package/mine.py"):

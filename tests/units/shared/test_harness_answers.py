@@ -158,7 +158,7 @@ def test_files_that_are_no_files_are_errors(tmp_path):
 
 
 def test_a_broken_key_is_an_error_and_no_verdict(tmp_path):
-    answers = Answers({"sums": {"count": 4321, "share": 12.5}}, digest="d")
+    answers = Answers({"sums": {"count": 4321, "share": 12.5}}, is_there=True)
 
     def broken(answer, given):
         raise ZeroDivisionError("of the key")
@@ -273,7 +273,9 @@ def experiments(store: Store, **changed: object) -> ProblemGrade:
     }
     exercise = EXERCISES["tokenizer_experiments"]
     checks = load_keys(WORKSPACE.key_file(STAGE, exercise.id)).CHECKS
-    return judge_answers(exercise, Answers({exercise.id: answers}, "d"), lambda: checks, store.root, STAGE)
+    return judge_answers(
+        exercise, Answers({exercise.id: answers}, is_there=True), lambda: checks, store.root, STAGE
+    )
 
 
 @pytest.mark.parametrize(
@@ -309,7 +311,7 @@ def test_longest_token_is_looked_up(store):
         (4, Outcome.PASSED),
         (13, Outcome.FAILED),
     ):  # " the", and not the end-of-text mark
-        answers = Answers({exercise.id: {"tokenizer": "mine", "longest_token_bytes": length}}, "d")
+        answers = Answers({exercise.id: {"tokenizer": "mine", "longest_token_bytes": length}}, is_there=True)
         assert judge_answers(exercise, answers, lambda: checks, store.root, STAGE).outcome is outcome
 
 
