@@ -15,6 +15,10 @@ from shared.errors import ConfigError, ContractError
 from tests.system.fake_stage import GOOD, write_workspace
 
 
+STORE_FILES = (Path("shared/store/__init__.py"), Path("shared/store/disk.py"))
+"""What the doors take from the store."""
+
+
 @pytest.fixture
 def checkout(tmp_path):
     """A full checkout in small: the fake stage, with this workspace's own `shared` and grader."""
@@ -22,7 +26,9 @@ def checkout(tmp_path):
     for folder in ("shared", "tests/harness"):
         for path in (WORKSPACE / folder).rglob("*"):
             wanted = path.suffix in (".py", ".ini") and (
-                folder != "shared" or path.parent.name in ("doors", "shared")
+                folder != "shared"
+                or path.parent.name in ("doors", "shared")
+                or path.relative_to(WORKSPACE) in STORE_FILES
             )
             if wanted and "__pycache__" not in path.parts:
                 target = root / path.relative_to(WORKSPACE)
