@@ -222,9 +222,9 @@ def check_program(name: str, alternatives: tuple[str, ...], why: str, mend: str)
 
 
 def check_extras() -> Finding:
-    """The optional packages, which only some tests and mirrors need."""
+    """The optional packages, which only some tests, mirrors and formats of data need."""
     absent = []
-    for extra, package in (("hf", "transformers"), ("logs", "tensorboard")):
+    for extra, package in (("hf", "transformers"), ("logs", "tensorboard"), ("data", "pyarrow")):
         try:
             metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -232,7 +232,7 @@ def check_extras() -> Finding:
     if absent:
         mend = f'make setup EXTRAS="{" ".join(absent)}", if you want what they bring'
         return Finding("not checked", "extras", f"not installed: {', '.join(absent)}", mend)
-    return Finding("ok", "extras", "hf, logs")
+    return Finding("ok", "extras", "hf, logs, data")
 
 
 def check_test_data() -> Finding:

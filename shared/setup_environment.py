@@ -32,7 +32,7 @@ STAMP = VENV / "setup-stamp.json"
 RUNNING = ROOT / "build" / "setup-running"
 OLDEST, NEWEST = [3, 11], [3, 13]
 OLDEST_UV = (0, 13)  # the first that was tried with this lock
-EXTRAS = ("hf", "logs")
+EXTRAS = ("hf", "logs", "data")
 
 
 class SetupError(Exception):
