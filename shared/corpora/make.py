@@ -1,4 +1,4 @@
-"""Make a Corpus: stories of known entropy, Python's standard library, or a text of your own.
+"""Make a Corpus: stories of known entropy, Python's standard library, or text or records of your own.
 
 How text is split: with 40 documents or more, every document whose text hashes to 0 modulo 10 is held out, so equal
 documents never stand on both sides; with fewer, the last tenth of each document is held out, from a line boundary on.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shared.corpora.python_library import python_library, python_version
+from shared.corpora.records import read_documents, record_files
 from shared.corpora.stories import stories
 from shared.corpora.text import Drop, text_documents, text_files
 from shared.errors import ConfigError, DataError
@@ -35,8 +36,9 @@ STORY_BYTES_PER_SECOND = 4e6  # a slow core; only for --dry-run
 class MakeCorpus:
     """Text from a generator, from this Python, or from a path."""
 
-    kind: Literal["stories", "python_library", "text"] = "stories"  # where the text comes from
-    path: str = ""  # text: a UTF-8 file or a directory of them
+    kind: Literal["stories", "python_library", "text", "records"] = "stories"  # where the text comes from
+    path: str = ""  # text: a UTF-8 file or a directory of them; records: Parquet, JSON Lines, text; .gz, .zst
+    field: str = ""  # records: the field that holds a document; empty: text
     megabytes: float = 16.0  # stories: bytes of the training split in units of 10^6
     seed: int = 0  # stories: which stories; the world they tell of stays the same
     errors: Literal["strict", "replace"] = "strict"  # text: what to do about bytes that are not UTF-8
@@ -87,7 +89,7 @@ def plan(config: MakeCorpus) -> dict[str, Any]:
             "held_out_bytes": sum(sizes.values()) - sizes["train"],
             "expected_seconds": sum(sizes.values()) / STORY_BYTES_PER_SECOND,
         }
-    files = text_files(Path(config.path), lambda reason, what: None) if config.kind == "text" else []
+    files = _files(config) if config.kind != "python_library" else []
     return (
         {"text_bytes": sum(f.stat().st_size for f in files)}
         if files
@@ -115,11 +117,12 @@ def _checked(config: MakeCorpus) -> tuple[MakeCorpus, dict[str, str]]:
     Raises:
         ConfigError: a setting that this kind of corpus does not have, or one that is missing.
     """
-    if (config.kind == "text") != bool(config.path):
-        wanted = (
-            "needs --path=FILE_OR_DIRECTORY" if config.kind == "text" else "takes no --path; say --kind=text"
-        )
+    reads = config.kind in ("text", "records")
+    if reads != bool(config.path):
+        wanted = "needs --path=FILE_OR_DIRECTORY" if reads else "takes no --path; say --kind=text"
         raise ConfigError(f"a corpus of kind '{config.kind}' {wanted}")
+    if config.field and config.kind != "records":
+        raise ConfigError(f"a corpus of kind '{config.kind}' has no --field; say --kind=records")
     if config.kind == "stories":
         if not 0.01 <= config.megabytes <= 100_000:
             raise ConfigError(f"megabytes={config.megabytes} should lie between 0.01 and 100,000")
@@ -130,12 +133,17 @@ def _checked(config: MakeCorpus) -> tuple[MakeCorpus, dict[str, str]]:
     root = Path(config.path)
     if not root.exists():
         raise DataError(f"there is no file or directory {config.path!r}; give the text with --path")
-    return config, {"text_sha256": _content_hash(root)}
+    return config, {"text_sha256": _content_hash(_files(config))}
 
 
-def _content_hash(root: Path) -> str:
+def _files(config: MakeCorpus, drop: Drop = lambda reason, what: None) -> list[Path]:
+    root = Path(config.path)
+    return text_files(root, drop) if config.kind == "text" else record_files(root, drop)
+
+
+def _content_hash(files: list[Path]) -> str:
     whole = hashlib.sha256()
-    for file in text_files(root, lambda reason, what: None):
+    for file in files:
         with file.open("rb") as handle:
             whole.update(hashlib.file_digest(handle, "sha256").digest())
     return whole.hexdigest()
@@ -146,6 +154,9 @@ def _splits(config: MakeCorpus, drop: Drop) -> dict[str, Iterable[Any]]:
         return {split: _told(config, split, size) for split, size in _story_bytes(config).items()}
     if config.kind == "python_library":
         return split_text(lambda: python_library(drop))
+    if config.kind == "records":
+        files, field = _files(config, drop), config.field or "text"
+        return split_text(lambda: read_documents(files, field, drop=drop))
     return split_text(lambda: text_documents(config.path, config.errors, drop))
 
 
@@ -162,16 +173,16 @@ def _told(config: MakeCorpus, split: Any, num_bytes: int) -> Iterator[tuple[str,
             bar.advance(len(text))
 
 
-def split_text(read: Callable[[], Iterator[str]]) -> dict[str, Iterable[str]]:
+def split_text(read: Callable[[], Iterator[str]], val_every: int = VAL_EVERY) -> dict[str, Iterable[str]]:
     """The splits "train" and "val" of a text; the rule stands in the module's docstring.
 
     `read()` begins a new pass over the documents: one to count them, one for each split, so that memory stays constant.
     """
-    hashes = Counter(_text_hash(text) % VAL_EVERY for text in progress(read(), "reading", "documents"))
+    hashes = Counter(_text_hash(text) % val_every for text in progress(read(), "reading", "documents"))
     if sum(hashes.values()) >= FEW_DOCUMENTS and 0 < hashes[0] < sum(hashes.values()):
         return {
-            "train": (text for text in read() if _text_hash(text) % VAL_EVERY),
-            "val": (text for text in read() if not _text_hash(text) % VAL_EVERY),
+            "train": (text for text in read() if _text_hash(text) % val_every),
+            "val": (text for text in read() if not _text_hash(text) % val_every),
         }
     return {
         "train": (part for text in read() if (part := text[: val_start(text)])),

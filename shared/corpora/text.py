@@ -7,7 +7,7 @@ ends become "\\n" (CRLF and lone CR alike), so that the same text from two edito
 import codecs
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from shared.errors import DataError
 from shared.store.kinds import DOCUMENT_END
@@ -74,30 +74,37 @@ def text_files(root: Path, drop: Drop) -> list[Path]:
 
 
 def _file_documents(file: Path, errors: Errors) -> Iterator[str]:
-    """The documents of one file, read in chunks and cut at the marker."""
     with file.open("rb") as handle:
-        head = handle.read(4)
-        other = _other_encoding(head)
-        if other:
-            raise DataError(
-                f"{file} is {other}, not UTF-8 (it begins with that byte order mark). Convert it first: "
-                f"iconv -f {other} -t UTF-8 {file.name} > {file.stem}.utf8{file.suffix}"
-            )
-        offset = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
-        handle.seek(offset)
-        waiting: list[bytes] = []  # of the document being read; the last piece may hold half a marker
-        while chunk := handle.read(_CHUNK_BYTES):
-            *whole, rest = (waiting.pop() + chunk if waiting else chunk).split(_END)
-            for piece in whole:
-                raw = b"".join((*waiting, piece))
-                waiting.clear()
-                yield _decode(raw, offset, file, errors)
-                offset += len(raw) + len(_END)
-            keep = len(_END) - 1
-            waiting += [rest[:-keep], rest[-keep:]] if len(rest) > keep else [rest]
-        raw = b"".join(waiting)
-        if raw:
+        yield from stream_documents(handle, file, errors)
+
+
+def stream_documents(handle: IO[bytes], file: Path, errors: Errors = "strict") -> Iterator[str]:
+    """The documents of one stream, read in chunks and cut at the marker; `file` is named in errors.
+
+    Raises:
+        DataError: bytes that are not UTF-8.
+    """
+    head = handle.read(4)
+    other = _other_encoding(head)
+    if other:
+        raise DataError(
+            f"{file} is {other}, not UTF-8 (it begins with that byte order mark). Convert it first: "
+            f"iconv -f {other} -t UTF-8 {file.name} > {file.stem}.utf8{file.suffix}"
+        )
+    offset = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
+    waiting = [head[offset:]]  # of the document being read; the last piece may hold half a marker
+    while chunk := handle.read(_CHUNK_BYTES):
+        *whole, rest = (waiting.pop() + chunk if waiting else chunk).split(_END)
+        for piece in whole:
+            raw = b"".join((*waiting, piece))
+            waiting.clear()
             yield _decode(raw, offset, file, errors)
+            offset += len(raw) + len(_END)
+        keep = len(_END) - 1
+        waiting += [rest[:-keep], rest[-keep:]] if len(rest) > keep else [rest]
+    raw = b"".join(waiting)
+    if raw:
+        yield _decode(raw, offset, file, errors)
 
 
 def _decode(raw: bytes, offset: int, file: Path, errors: Errors) -> str:
