@@ -25,7 +25,7 @@ graded = $(PY) -m tests.harness.$(1) --stage "$$STAGE" $${IMPL:+--impl "$$IMPL"}
 
 .DEFAULT_GOAL := help
 .PHONY: help ready setup doctor check test toy a1 a1-study learn grade watch hint borrow status reset release grade-all \
-	autograder mutants torture bench runs artifacts format clean
+	autograder mutants torture bench data runs artifacts format clean
 
 help:
 	@awk -F ' *## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { split($$1, name, ":"); \
@@ -94,6 +94,9 @@ a1: ready ## stage 1, the longer version
 
 a1-study: ready ## stage 1's experiments: rates, batches, ablations, divergence, sizes, tokenizers, the ladder; resumable, within two hours
 	@$(call journey,a1-study)
+
+data: ready ## fetch the public data set DATASET, verified, resumable, as a Corpus where it is text; alone: list them
+	@$(PY) -m shared.corpora.fetch $${DATASET:+--dataset "$$DATASET"} $(ARGS)
 
 runs: ready ## compare training runs: final loss, settings that differ, curves
 	@$(PY) -m shared.runs.compare $(ARGS)

@@ -42,7 +42,7 @@ def project_files(root: Path) -> list[Path]:
     if listed.returncode == 0:
         names = [Path(name) for name in listed.stdout.decode().split("\0") if name]
         return sorted(name for name in names if (root / name).is_file())
-    hidden = {".venv", "artifacts", "runs", "learner", "build", "__pycache__"}
+    hidden = {".venv", "artifacts", "runs", "learner", "build", "data", "__pycache__"}
     found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
     return sorted(path for path in found if not hidden & set(path.parts))
 

@@ -104,7 +104,7 @@ def _files(root: Path) -> Iterator[Path]:
         names = {Path(os.fsdecode(name)) for name in listed.stdout.split(b"\0") if name}
     else:
         names = {path.relative_to(root) for path in root.rglob("*")}
-        made_here = {"learner", "artifacts", "runs", "build"}
+        made_here = {"learner", "artifacts", "runs", "build", "data"}
         names = {
             p
             for p in names

@@ -43,6 +43,8 @@ def arguments(*words: str, cwd: Path = ROOT) -> list[str]:
         (["borrow", "PROBLEM=rope", f"REFERENCE={ODD}"], ["--problem", "rope", "--reference", ODD]),
         (["release", f"OUT={ODD}"], ["-m", "shared.doors.release", "--out", ODD]),
         (["grade-all", f"SUBMISSIONS={ODD}", f"OUT={ODD}"], ["--submissions", ODD, "--out", ODD]),
+        (["data"], ["-m", "shared.corpora.fetch"]),
+        (["data", f"DATASET={ODD}"], ["-m", "shared.corpora.fetch", "--dataset", ODD]),
         (["artifacts"], ["-m", "shared.store.cli", "list"]),
         (["artifacts", "ARGS=show toy"], ["-m", "shared.store.cli", "show", "toy"]),
         (["mutants", "STAGE=a2_systems"], ["-m", "tests.harness.mutants", "--stage", "a2_systems"]),
