@@ -14,7 +14,6 @@ from shared.doors.load import WORKSPACE, lacking
 from shared.errors import ConfigError, ContractError
 from tests.system.fake_stage import GOOD, write_workspace
 
-
 STORE_FILES = (Path("shared/store/__init__.py"), Path("shared/store/disk.py"))
 """What the doors take from the store."""
 
