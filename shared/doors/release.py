@@ -34,8 +34,10 @@ TOP_FILES = (
     ".gitignore",
     ".python-version",
 )
-FRONT = ("HANDOUT.md", "exercises.py", "numeric.py", "written.py", "configs.py", "__init__.py")
+FRONT = ("HANDOUT.md", "exercises.py", "configs.py", "__init__.py")
 """A stage's files that are handed out as they are; its programs are, when they import no more than these."""
+FRONT_FOLDERS = ("figures", "problems")
+"""Folders of a stage that are handed out whole: the handout's pictures, and what `exercises.py` joins."""
 
 README = """# Build a language model from scratch
 
@@ -122,7 +124,7 @@ def _is_front(path: Path, stages: tuple[str, ...]) -> bool:
     if top == "shared":
         return True
     if top in stages:
-        return (depth == 2 and path.name in FRONT) or path.parts[1] == "figures"
+        return (depth == 2 and path.name in FRONT) or path.parts[1] in FRONT_FOLDERS
     if top == "tests":
         graded = depth == 3 and path.parts[1] in stages
         return path == Path("tests/conftest.py") or graded or path.parts[1] in ("harness", "oracles")

@@ -3,8 +3,8 @@
 Only metadata. Figures are public ones or our estimates at the size that is named, not measurements.
 """
 
-from a1_basics.numeric import LONGEST_TOKEN, TOKENIZER, TOKENIZER_EXPERIMENTS
-from a1_basics.numeric import UNICODE2 as UNICODE2_NUMBERS
+from a1_basics.problems.numeric import LONGEST_TOKEN, TOKENIZER, TOKENIZER_EXPERIMENTS
+from a1_basics.problems.numeric import UNICODE2 as UNICODE2_NUMBERS
 from shared.doors.exercise import Exercise
 
 UNICODE1 = Exercise(
