@@ -55,7 +55,7 @@ class _Attempt:
     error: str = ""  # what went wrong; empty: the part is whole
     wait_seconds: float = 0.0
     total_bytes: int | None = None
-    linked_sha256: str = ""  # as the Hub names it for what it links to
+    is_offline: bool = False
 
 
 @dataclass
@@ -80,8 +80,8 @@ class Download:
 
         Raises:
             Unreachable: no connection.
-            DataError: the server refuses, is cut again and again, or sends something else than was promised.
-            DataError: the disk has too little space.
+            Refused: the server says no, or leads to where nothing is read from.
+            DataError: it breaks off again and again or sends something else than was promised; a disk too full.
         """
         failures, is_mended = 0, False
         while True:
@@ -98,7 +98,8 @@ class Download:
                 continue
             failures = 0 if self._have() - before >= GAIN_BYTES else failures + 1
             if failures >= ATTEMPTS:
-                raise DataError(
+                kind = Unreachable if attempt.is_offline else DataError
+                raise kind(
                     f"{self.url}: {attempt.error}, after {ATTEMPTS} attempts. {readable_bytes(self._have())} are "
                     "kept: the same command goes on from there"
                 )
@@ -152,7 +153,7 @@ class Download:
             if isinstance(reason, socket.gaierror | ConnectionRefusedError) or _is_no_route(reason):
                 if not self._have():
                     raise Unreachable(f"{self.url}: no connection ({reason})") from error
-                return _Attempt(f"no connection ({reason})")
+                return _Attempt(f"no connection ({reason})", is_offline=True)
             if _is_ours(error):
                 raise
             stalled = isinstance(reason, TimeoutError)

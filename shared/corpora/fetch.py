@@ -10,6 +10,7 @@ once its digest fits; so does one in the folder that LM_TEST_DATA names.
 
 import dataclasses
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from shared.store.kinds import read_corpus, write_corpus
 INPUTS: dict[str, str] = {}
 OUTPUTS = {"corpus": "Corpus"}
 SLOW_BYTES_PER_SECOND = 10e6  # of a network; only for --dry-run
+LEFTOVERS = (".part", ".part.json", ".copy", ".tmp")
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,9 @@ def fetch(row: Dataset, folder: Path, at_most: int = 0) -> list[RemoteFile]:
         if file.unpack and not place.exists():
             require_free(folder, file.about_unpacked_bytes, f"unpacking {file.name}")
             unpack(folder / file.name, file.unpack, place, 2 * file.about_unpacked_bytes)
+    for leftover in folder.rglob("*"):  # all is here: what processes left that were killed is of no use
+        if leftover.name.endswith(LEFTOVERS) and leftover.is_file():
+            leftover.unlink()
     return [dataclasses.replace(file, sha256=pins.sha256(file)) for file in files]
 
 
@@ -183,7 +188,7 @@ def _taken(file: RemoteFile, folder: Path, pins: Pins) -> bool:
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     coming = target.with_name(target.name + ".copy")
-    coming.write_bytes(found.read_bytes())
+    shutil.copyfile(found, coming)
     sync_file(coming)
     os.rename(coming, target)
     pins.pin(file)
@@ -196,16 +201,13 @@ def _by_hand(row: Dataset, folder: Path, files: list[RemoteFile]) -> str:
     lines = []
     if row.gated:
         lines.append(f"Its publishers want a login: accept their terms at {row.page}, then go on as below.")
+    lines.append(
+        "Run this again with a network, or fetch by other means and put in place, then run this again:"
+    )
     if files:
-        lines.append(
-            "Run this again with a network, or fetch by other means and put in place, then run this again:"
-        )
         lines += [f"  {file.url}\n    -> {folder / file.name}  ({_known(file)})" for file in files[:10]]
         lines += [f"  ... and {len(files) - 10} more"] * (len(files) > 10)
     else:
-        lines.append(
-            "Run this again with a network, or fetch by other means and put in place, then run this again:"
-        )
         lines += [f"  {_where(row, source)}\n    -> {folder / pattern_of(source)}" for source in row.files]
     if row.stand_in:
         lines.append(f"To go on without it, other text under the same name: {row.stand_in}")

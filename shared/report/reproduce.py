@@ -52,6 +52,8 @@ def command(artifact: Artifact, names: Mapping[str, str]) -> str:
         return ""
     program = KINDS[artifact.kind].made_by.split(" --name")[0]
     settings = flatten(artifact.config)
+    if artifact.kind == "Corpus" and "dataset" in settings:  # a public one: the catalog knows the rest
+        program, settings = "python -m shared.corpora.fetch", {"dataset": settings["dataset"]}
     if settings.get("impl") == "reference":  # the default everywhere, and of no interest
         del settings["impl"]
     return " ".join([program, f"--name {shlex.quote(name_of(artifact))}", *flags(settings, names)])

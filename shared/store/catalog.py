@@ -20,7 +20,11 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "Corpus": Kind(1, ("corpus.json",), "python -m shared.corpora.make --name=NAME"),
+    "Corpus": Kind(
+        1,
+        ("corpus.json",),
+        "python -m shared.corpora.make --name=NAME, or, for a public data set, make data DATASET=NAME",
+    ),
     "Tokenizer": Kind(
         2,
         ("vocab.json", "merges.txt", "tokenizer_config.json"),

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from shared.corpora import fetch as program
 from shared.corpora.catalog import Dataset, Source
+from shared.corpora.download import one_at_a_time
 
 COUNTED = {"open", "os.mkdir", "os.rename", "os.remove", "os.link", "os.fsync", "os.truncate", "fcntl.flock"}
 
@@ -28,21 +29,20 @@ def main(url: str, folder: Path, what: str) -> None:
         "toys", **about, becomes="Corpus", used_by=(), stand_in="", files=(Source(url=f"{url}/a.txt"),)
     )
     program.dataset = lambda name: row  # type: ignore[assignment]
-    config = program.FetchDataset("toys", data=folder / "data", store=folder / "artifacts")
     if what == "once":
-        program.main(config)
+        program.main(program.FetchDataset("toys", data=folder / "data", store=folder / "artifacts"))
     else:
-        print(json.dumps(kills(config, folder)))
+        print(json.dumps(kills(row, folder / "data" / "toys")))
 
 
-def kills(config: program.FetchDataset, folder: Path) -> dict[str, object]:
+def kills(row: Dataset, folder: Path) -> dict[str, object]:
     wrong: list[str] = []
-    target, whole = config.data / "toys" / "a.txt", b""
+    target, whole = folder / "a.txt", b""
     number, streak = 0, 0
     while True:
         if number % 4 == 0:
-            shutil.rmtree(folder / "data", ignore_errors=True)
-        status = fork_and_fetch(config, folder, die_at=number)
+            shutil.rmtree(folder, ignore_errors=True)
+        status = fork_and_fetch(row, folder, die_at=number)
         if os.WIFEXITED(status) and os.WEXITSTATUS(status):
             wrong.append(f"kill {number}: exit {os.WEXITSTATUS(status)}")
         if target.exists():
@@ -56,7 +56,7 @@ def kills(config: program.FetchDataset, folder: Path) -> dict[str, object]:
     return {"kills": number, "wrong": wrong}
 
 
-def fork_and_fetch(config: program.FetchDataset, folder: Path, die_at: int) -> int:
+def fork_and_fetch(row: Dataset, folder: Path, die_at: int) -> int:
     pid = os.fork()
     if pid:
         return os.waitpid(pid, 0)[1]
@@ -73,7 +73,9 @@ def fork_and_fetch(config: program.FetchDataset, folder: Path, die_at: int) -> i
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(watch)
-        program.main(config)
+        folder.mkdir(parents=True, exist_ok=True)
+        with one_at_a_time(folder / ".lock", "toys"):
+            program.fetch(row, folder)
         status = 0
     finally:
         os._exit(status)

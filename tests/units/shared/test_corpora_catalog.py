@@ -2,13 +2,10 @@
 
 import gzip
 import hashlib
-import io
 import json
 import random
 import subprocess
 import sys
-import tarfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,11 +18,12 @@ from shared.corpora import sources
 from shared.corpora.catalog import Dataset, Source, catalog
 from shared.corpora.fetch import FetchDataset
 from shared.corpora.sources import is_plain_name, remote_files
-from shared.corpora.unpack import unpack
 from shared.errors import ConfigError, DataError
+from shared.report.reproduce import commands
 from shared.runs.program import run_program
 from shared.store.artifacts import Store
 from shared.store.kinds import read_corpus
+from tests.units.shared.archives import tar_of
 from tests.units.shared.data_server import Page, Site, serving
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -179,6 +177,23 @@ def test_records_are_split_by_the_hash_of_their_text(site: Site, tmp_path: Path,
     assert 8 <= len(val) <= 35  # a fifth of 100: within four deviations of 20
 
 
+def test_the_report_says_how_to_fetch_it_again(site: Site, tmp_path: Path, run: Any) -> None:
+    site.pages["/a.txt"] = Page(text_of(STORIES))
+    assert run(row_of(Source(url=site.url + "/a.txt")), "--name", "mine") == 0
+    [line] = commands([Store(tmp_path / "artifacts").open("mine", "Corpus")])
+    assert line == "python -m shared.corpora.fetch --name mine --dataset toys"
+
+
+def test_what_killed_processes_left_is_swept(site: Site, tmp_path: Path, run: Any) -> None:
+    site.pages["/a.txt"] = Page(text_of(STORIES))
+    folder = tmp_path / "data" / "toys"
+    folder.mkdir(parents=True)
+    for name in ("b.txt.part", "b.txt.part.json", "b.txt.copy", "pointer-1-2.tmp"):
+        (folder / name).write_text("x")
+    assert run(row_of(Source(url=site.url + "/a.txt"))) == 0
+    assert {path.name for path in folder.iterdir()} == {".lock", "a.txt", "pins.json"}
+
+
 def test_a_list_of_paths_gives_its_first_files(site: Site, tmp_path: Path, run: Any) -> None:
     names = [f"crawl/wet/{number}.warc.wet.gz" for number in range(5)]
     site.pages["/wet.paths.gz"] = Page(gzip.compress("\n".join(names).encode()))
@@ -312,7 +327,7 @@ def test_the_folder_of_test_data_serves_files_whose_digest_fits(
     assert run(row_of(Source(url=nowhere, sha256=hashlib.sha256(text_of(STORIES)).hexdigest()))) == 0
 
 
-# ---------------------------------------------------------------------------- listings and archives of others
+# ---------------------------------------------------------------------------- listings of others
 
 
 @pytest.mark.parametrize(
@@ -331,72 +346,6 @@ def test_names_that_would_leave_the_folder_are_refused(site: Site, name: str) ->
     on_the_hub(site, {name: b"x"})
     with pytest.raises(ConfigError, match="cannot be the name"):
         remote_files(row_of(Source(hub="them/toys", pattern="/".join("*" * (name.count("/") + 1)))))
-
-
-def tar_of(*members: tuple[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in members:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def tar_with(kind: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        member = tarfile.TarInfo("link")
-        member.type, member.linkname = kind, "/etc/passwd"
-        archive.addfile(member)
-    return buffer.getvalue()
-
-
-def zip_of(*members: tuple[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("kind", "content", "wanted"),
-    [
-        ("tar", tar_of(("../escaped", b"x")), "no data set needs"),
-        ("tar", tar_of(("/tmp/escaped", b"x")), "no data set needs"),
-        ("tar", tar_of(("ok/../../escaped", b"x")), "no data set needs"),
-        ("tar", tar_with(tarfile.SYMTYPE), "link or a device"),
-        ("tar", tar_with(tarfile.LNKTYPE), "link or a device"),
-        ("tar", tar_with(tarfile.CHRTYPE), "link or a device"),
-        ("tar", tar_of(("big", bytes(2000))), "unpacks to more than 1 kB"),
-        ("tar", tar_of(("a", b"1"), ("a", b"2")), "two members of one name"),
-        ("tar", tar_of(("a", random.Random(1).randbytes(900)))[:500], "is damaged"),
-        ("tar", b"no archive", "is damaged"),
-        ("zip", zip_of(("../escaped", b"x")), "no data set needs"),
-        ("zip", zip_of(("big", bytes(2000))), "unpacks to more than 1 kB"),
-        ("zip", b"no archive", "is damaged"),
-    ],
-)
-def test_archives_that_no_data_set_would_be_are_refused_whole(
-    tmp_path: Path, kind: str, content: bytes, wanted: str
-) -> None:
-    archive = tmp_path / "in" / "archive"
-    archive.parent.mkdir()
-    archive.write_bytes(content)
-    with pytest.raises(DataError, match=wanted):
-        unpack(archive, kind, tmp_path / "in" / "out", 1000)
-    assert [path.name for path in tmp_path.rglob("*")] == ["in", "archive"]
-
-
-@pytest.mark.parametrize("kind", ["tar", "zip"])
-def test_archives_are_unpacked(tmp_path: Path, kind: str) -> None:
-    members = (("./a/b.txt", b"one"), ("__MACOSX/._b.txt", b"?"), ("c.txt", b""))
-    (tmp_path / "archive").write_bytes(tar_of(*members) if kind == "tar" else zip_of(*members))
-    unpack(tmp_path / "archive", kind, tmp_path / "out", 1000)
-    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.txt")}
-    assert found == {"a/b.txt", "c.txt"}
-    assert (tmp_path / "out" / "a" / "b.txt").read_bytes() == b"one"
 
 
 def test_plain_names() -> None:

@@ -225,6 +225,21 @@ def test_offline_is_said_at_once(tmp_path: Path) -> None:
         ).run()
 
 
+def test_offline_in_the_middle_keeps_what_has_come(site: Site, tmp_path: Path) -> None:
+    site.faults = ["cut"] + ["503"] * 4
+    with pytest.raises(DataError):
+        Fetch(site, tmp_path / "file").run()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}/file"
+    state = json.loads((tmp_path / "file.part.json").read_text())
+    (tmp_path / "file.part.json").write_text(json.dumps(state | {"url": nowhere}))
+    with pytest.raises(Unreachable, match=r"after 5 attempts. 150 kB are kept"):
+        Download(nowhere, tmp_path / "file", sleep=lambda seconds: None).run()
+    (tmp_path / "file.part.json").write_text(json.dumps(state))
+    assert Fetch(site, tmp_path / "file").run() == CONTENT
+    assert site.sent_bytes < 1.1 * len(CONTENT)  # the half was not sent again; the five refusals are short
+
+
 def test_chunks_need_no_length_but_a_bare_stream_needs_a_digest(site: Site, tmp_path: Path) -> None:
     site.faults = ["chunked"]
     assert Fetch(site, tmp_path / "a").run() == CONTENT
