@@ -74,7 +74,9 @@ class Gate:
     async def _answer(self, scope: Scope, exchange: "Exchange", body: BodyReader) -> None:
         refusal = self._host_refusal(exchange)
         if refusal is None and scope["path"] == "/health":
-            await self._plain_answer(exchange, "application/json", b'{"status": "ok"}\n')
+            await self._plain_answer(
+                exchange, "application/json", b'{"status": "ok"}\n', closes=exchange.has_body
+            )
             return
         refusal = refusal or self._head_refusal(exchange)
         content = b""
@@ -97,7 +99,7 @@ class Gate:
             await exchange.refuse(refusal, closes=not body.is_complete)
             return
         if scope["path"] == "/metrics":
-            await self._plain_answer(exchange, CONTENT_TYPE, self.metrics.text().encode())
+            await self._plain_answer(exchange, CONTENT_TYPE, self.metrics.text().encode(), closes=False)
             return
         self.inside += 1
         try:
@@ -130,11 +132,15 @@ class Gate:
             return refusals.body_too_large(int(declared), self.config.max_body_bytes)
         return None
 
-    async def _plain_answer(self, exchange: "Exchange", content_type: str, body: bytes) -> None:
+    async def _plain_answer(
+        self, exchange: "Exchange", content_type: str, body: bytes, *, closes: bool
+    ) -> None:
+        """Answer with a text of our own. `closes`: the request's body is not read, and may never end."""
         if exchange.method not in ("GET", "HEAD"):
             await exchange.refuse(refusals.wrong_method(exchange.method, "GET, HEAD"), closes=True)
             return
         headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        headers += [(b"connection", b"close")] if closes else []
         await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
         await exchange.send({"type": "http.response.body", "body": body})
 
@@ -192,6 +198,11 @@ class Exchange:
     def waits_for_leave(self) -> bool:
         """Whether the client sends its body only after it was asked to."""
         return self.headers.get("expect", "").lower() == "100-continue"
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the head announces a body."""
+        return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"
 
     async def receive(self) -> Message:
         """The next message of the connection."""

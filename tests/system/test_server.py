@@ -175,6 +175,16 @@ def test_health_and_metrics_count_what_happened() -> None:
         assert ask(up.port, "/health", "POST").code == "wrong_method"
 
 
+def test_a_watcher_cannot_hold_a_connection_with_a_body_that_nobody_reads(plain: Running) -> None:
+    """`/health` needs no key and reads no body: it answers and closes, however much was announced."""
+    [(status, _)] = answers(
+        raw(plain.port, b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n")
+    )
+    assert status == 200
+    [(status, _)] = answers(raw(plain.port, chunked().replace(b"POST /echo", b"GET /health")))
+    assert status == 200
+
+
 @pytest.mark.parametrize("sane", ["abc", "3f2a-9.b_C", "x" * 64])
 def test_a_sane_request_id_is_kept(plain: Running, sane: str) -> None:
     answer = ask(plain.port, "/echo", x_request_id=sane)
