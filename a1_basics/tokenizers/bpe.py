@@ -25,9 +25,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Self
 
+from a1_basics.tokenizers.endless import settled
 from a1_basics.tokenizers.files import read_merges, read_vocab
 from a1_basics.tokenizers.pretokenize import (
     SpecialTokens,
+    clean_cut,
     corpus_bytes,
     count_pretokens,
     pretokens,
@@ -36,6 +38,7 @@ from a1_basics.tokenizers.pretokenize import (
 )
 from shared.errors import ConfigError, DataError
 
+ENDLESS_CHARS = 1 << 14  # a pre-token of this length may be cut before its end has come
 Vocab = dict[int, bytes]
 Pair = tuple[bytes, bytes]
 Merges = list[Pair]
@@ -148,6 +151,7 @@ class Tokenizer:
                     "and not all are there. Load vocabulary and merges that were trained together."
                 )
         self._ranks = {pair: rank for rank, pair in reversed(list(enumerate(self.merges)))}
+        self._longest_bytes = max((len(left + right) for left, right in self.merges), default=1)
 
     @classmethod
     def from_files(
@@ -180,7 +184,7 @@ class Tokenizer:
         A string may end in the middle of a word, of white space or of a special token: the ids are those of
         `encode("".join(iterable))` all the same.
         """
-        for piece, is_special in stream_pieces(iterable, self._special):
+        for piece, is_special in stream_pieces(iterable, self._special, self._last_cut):
             yield from [self._special_ids[piece]] if is_special else self._encode_plain(piece)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -196,6 +200,22 @@ class Tokenizer:
                 f"token id {error} is not in this vocabulary of {len(self.vocab)} ids. "
                 "Decode with the tokenizer that made the ids."
             ) from error
+
+    def _last_cut(self, text: str) -> int:
+        """Where text without special tokens may be cut, whatever follows it; also inside of an endless pre-token."""
+        place = clean_cut(text)
+        if place or len(text) < ENDLESS_CHARS:
+            return place
+        word = pretokens(text)[-1]
+        return len(text) - len(word) + settled(word, self._tokens_of, self._longest_bytes)
+
+    def _tokens_of(self, part: bytes) -> list[bytes]:
+        """The tokens of a part of a pre-token, which may begin or end inside of a character."""
+        try:
+            ids = self._encode_plain(part.decode("utf-8"))
+        except UnicodeDecodeError:
+            ids = self._encode_word(part)
+        return [self.vocab[i] for i in ids]
 
     def _encode_plain(self, text: str) -> list[int]:
         """The ids of text without special tokens."""

@@ -83,7 +83,7 @@ class ByteTokenizer:
 
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
         """The ids of the joined strings, one after another; a special token may be cut anywhere."""
-        for ids in self._encoded(stream_pieces(iterable, self._special)):
+        for ids in self._encoded(stream_pieces(iterable, self._special, len)):  # text may be cut anywhere
             yield from ids
 
     def decode(self, ids: Iterable[int]) -> str:

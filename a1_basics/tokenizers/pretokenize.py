@@ -14,7 +14,7 @@ tiktoken.
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import regex
@@ -112,32 +112,51 @@ class SpecialTokens:
         return (m.start() for m in self._pattern.finditer(text, start)) if self._pattern else iter(())
 
 
-def stream_pieces(chunks: Iterable[str], special: SpecialTokens) -> Iterator[tuple[str, bool]]:
-    """Like `special.split("".join(chunks))`, but with bounded memory: long text comes in several pieces.
+def clean_cut(text: str) -> int:
+    """The last place of a text without special tokens before which nothing depends on what follows; 0 if none."""
+    found = _LAST_CLEAN_CUT.search(text)
+    return found.start() if found else 0
 
-    Pieces end at clean cuts, so the pre-tokens of the pieces are the pre-tokens of the whole text. Held back
-    are only the characters after the last clean cut: one pre-token, or the beginning of a special token. Held
-    text is looked at again only when it has doubled, which keeps one endless word linear in time.
+
+def settled_parts(chunks: Iterable[str], cut: Callable[[str], int]) -> Iterator[str]:
+    """The joined chunks in parts that can be worked on alone: a part ends where `cut(text)` says, 0 for nowhere yet.
+
+    What is behind the cut is held, and looked at again when it has doubled: that keeps text without any cut linear in
+    time. So memory is bounded when `cut` finds a place in every text that is long enough.
     """
     held, parts, size = "", [], 0
     for chunk in chunks:
-        parts.append(chunk)
-        size += len(chunk)
-        if size < max(_STREAM_BLOCK_CHARS, len(held)):
-            continue
-        text = held + "".join(parts)
-        parts, size = [], 0
-        open_from = special.undecided(text)
-        pieces = list(special.split(text[:open_from]))
-        # The last piece of text is still open: what comes may belong to its last pre-token.
-        tail = pieces.pop()[0] if pieces and not pieces[-1][1] else ""
-        yield from pieces
-        cut = _LAST_CLEAN_CUT.search(tail)
-        settled = cut.start() if cut else 0
-        if settled:
-            yield tail[:settled], False
-        held = tail[settled:] + text[open_from:]
-    yield from special.split(held + "".join(parts))
+        for begin in range(0, len(chunk), _STREAM_BLOCK_CHARS):
+            block = chunk[begin : begin + _STREAM_BLOCK_CHARS]
+            parts.append(block)
+            size += len(block)
+            if size < max(_STREAM_BLOCK_CHARS, len(held)):
+                continue
+            text = held + "".join(parts)
+            place = cut(text)
+            if place:
+                yield text[:place]
+            held, parts, size = text[place:], [], 0
+    rest = held + "".join(parts)
+    if rest:
+        yield rest
+
+
+def stream_pieces(
+    chunks: Iterable[str], special: SpecialTokens, cut: Callable[[str], int] = clean_cut
+) -> Iterator[tuple[str, bool]]:
+    """Like `special.split("".join(chunks))`, but long text comes in several pieces, which end where `cut` says.
+
+    Held back are only what follows the last cut, and what may be the beginning of a special token.
+    """
+
+    def last_cut(text: str) -> int:
+        decided = special.undecided(text)
+        *_, (piece, is_special) = ("", True), *special.split(text[:decided])
+        return decided if is_special else decided - len(piece) + cut(piece)
+
+    for part in settled_parts(chunks, last_cut):
+        yield from special.split(part)
 
 
 def count_pretokens(text: str, special: SpecialTokens) -> Counter[str]:

@@ -23,6 +23,7 @@ import regex
 from a1_basics.tokenizers.added_tokens import AddedTokens
 from a1_basics.tokenizers.bpe import unknown_byte
 from a1_basics.tokenizers.chars import decoded
+from a1_basics.tokenizers.pretokenize import settled_parts
 from shared.errors import ConfigError
 from shared.store.kinds.split_patterns import SPLIT_PATTERNS
 from shared.store.kinds.tokenizer import TokenizerFiles
@@ -33,7 +34,7 @@ from shared.store.kinds.tokenizer import TokenizerFiles
 _CLEAN_CUT = regex.compile(
     r"(?<=\S)(?=[ \t])|(?<=\p{L})(?=[!-/:-@\[-\^`{-~\u3001\u3002\uff0c\uff0e\uff01\uff1f\uff1a\uff1b\uff09\u300d])"
 )
-_STREAM_BLOCK_CHARS = 1 << 14
+_SEARCH_CHARS = 1 << 14  # looked through at once for a cut, from the end
 _CACHED_WORDS, _CACHED_WORD_CHARS = 1 << 17, 64
 _SHORT_WORD_BYTES = 64
 _NEVER = 1 << 62
@@ -98,20 +99,10 @@ class Tokenizer:
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
         """The ids of the joined strings, one after another, in memory that does not grow with the text.
 
-        Text is held back from the last clean cut on. Held text is looked at again only when it has doubled, which
-        keeps one endless word linear in time.
+        Text is held back from the last clean cut on, so a text without any (one letter a million times) is held whole.
         """
-        held, parts, size = "", [], 0
-        for chunk in iterable:
-            parts.append(chunk)
-            size += len(chunk)
-            if size < max(_STREAM_BLOCK_CHARS, len(held)):
-                continue
-            text = held + "".join(parts)
-            cut = self._last_cut(text)
-            yield from self.encode(text[:cut])
-            held, parts, size = text[cut:], [], 0
-        yield from self.encode(held + "".join(parts))
+        for part in settled_parts(iterable, self._last_cut):
+            yield from self.encode(part)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of some ids; bytes that are no whole UTF-8 character come out as U+FFFD.
@@ -125,7 +116,7 @@ class Tokenizer:
         """The last place at which the text may be cut, whatever comes after it; 0 where there is none."""
         end = self._added.may_begin(text) - 1
         while end > 0:
-            start = max(0, end - _STREAM_BLOCK_CHARS)
+            start = max(0, end - _SEARCH_CHARS)
             for match in reversed([*_CLEAN_CUT.finditer(text, start, end + 1)]):
                 cut = match.start()
                 # A letter that normalization turns into letter and mark would join what follows it.

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a1_basics.tokenizers import bpe, split_bpe
+from a1_basics.tokenizers import bpe, pretokenize, split_bpe
 from a1_basics.tokenizers.added_tokens import AddedTokens
 from a1_basics.tokenizers.files import read_merges, read_vocab
 from a1_basics.tokenizers.pretokenize import pretokens
@@ -205,7 +205,8 @@ def test_a_stream_has_the_ids_of_the_whole(name, text, data):
     places = data.draw(st.lists(st.integers(0, len(text)), max_size=8))
     chunks = [text[a:b] for a, b in itertools.pairwise([0, *sorted(places), len(text)])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(split_bpe, "_STREAM_BLOCK_CHARS", data.draw(st.sampled_from([1, 3, 10])))
+        patch.setattr(pretokenize, "_STREAM_BLOCK_CHARS", data.draw(st.sampled_from([1, 3, 10])))
+        patch.setattr(split_bpe, "_SEARCH_CHARS", data.draw(st.sampled_from([1, 3, 10])))
         assert [*OURS[name].encode_iterable(chunks)] == OURS[name].encode(text)
 
 
@@ -213,7 +214,8 @@ def test_a_stream_has_the_ids_of_the_whole(name, text, data):
 @pytest.mark.parametrize("block", [1, 20])
 def test_a_stream_is_not_cut_where_a_rule_reaches_across(name, block, monkeypatch):
     """Beside a token that takes white space along, inside a token, and where normalization joins two parts."""
-    monkeypatch.setattr(split_bpe, "_STREAM_BLOCK_CHARS", block)
+    monkeypatch.setattr(pretokenize, "_STREAM_BLOCK_CHARS", block)
+    monkeypatch.setattr(split_bpe, "_SEARCH_CHARS", block)
     tail = "y " * 12
     for text in (
         "x <tool_call>  z",
@@ -279,7 +281,8 @@ RUNS = {
 @pytest.mark.parametrize("name", ["llama3", "qwen2"])
 def test_any_run_takes_nearly_linear_time(name, run, monkeypatch):
     tokenizer = OURS[name]
-    monkeypatch.setattr(split_bpe, "_STREAM_BLOCK_CHARS", 100)
+    monkeypatch.setattr(pretokenize, "_STREAM_BLOCK_CHARS", 100)
+    monkeypatch.setattr(split_bpe, "_SEARCH_CHARS", 100)
 
     def seconds(text):
         tries = []
