@@ -65,8 +65,9 @@ def sampled(store: Store, config: Generate):
     seed = config.seed
     for prompt in config.prompts:
         for _ in range(config.num_samples):
-            # A document begins after the end of another: that is what the model saw in training.
-            prompt_ids = [end_token, *tokenizer.encode(prompt)]
+            # A document begins after the end of another, or with what an imported tokenizer puts before it: that is
+            # what the model saw in training.
+            prompt_ids = [*files.leading_ids, *tokenizer.encode(prompt)]
             new_ids = list(
                 parts.generate_tokens(
                     model,

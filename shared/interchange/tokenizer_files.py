@@ -2,7 +2,8 @@
 
 `tokenizer.json` holds the tokenizer itself; `tokenizer_config.json` names the roles of its special tokens. Our
 end-of-text token plays three: it begins a document, ends it, and pads. transformers adds none of them by itself, so ids
-there are ids here.
+there are ids here; only a tokenizer that came with a token to begin with (Llama 3) leaves with it, and is asked there
+for ids without it by `add_special_tokens=False`.
 """
 
 from pathlib import Path
@@ -27,6 +28,8 @@ def write_tokenizer_files(folder: Path, files: TokenizerFiles, context_length: i
     """
     write_tokenizer_json(folder / "tokenizer.json", files)
     roles = {f"{role}_token": files.end_of_text for role in ("bos", "eos", "pad")}
+    if files.leading_tokens:
+        roles["bos_token"] = files.leading_tokens[0]
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context_length}
     write_json(folder / "tokenizer_config.json", settings | roles | {"clean_up_tokenization_spaces": False})
 

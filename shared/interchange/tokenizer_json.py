@@ -4,9 +4,9 @@ Written: any byte-level tokenizer of the store. Vocabulary and merges stand in t
 is a `Split` and bytes are spelled by `ByteLevel`; `tokenizers` and transformers then give the same ids.
 
 Read: the tokenizers of GPT-2, Llama 3, Qwen2 and Qwen3, and whatever has their parts. A part that would change ids
-and is not known here is refused by its name, never skipped. One part is left to whoever makes prompts: a template
-that puts tokens around a text (Llama 3 begins each with `<|begin_of_text|>`), which transformers also applies only
-when asked for special tokens; `leading_tokens` says what it would put first.
+and is not known here is refused by its name, never skipped. A template that puts tokens before a text (Llama 3 begins
+each with `<|begin_of_text|>`) is kept as the tokenizer's `leading_tokens`: encoding adds none, as in transformers when
+it is not asked for special tokens, and whoever makes prompts begins with them.
 
 Differs: an added token decodes to its own text. `tokenizers` decodes one made of nothing but characters of the byte
 alphabet, such as "é", to those bytes.
@@ -81,7 +81,7 @@ def to_tokenizer_json(files: TokenizerFiles) -> dict[str, Any]:
         ],
         "normalizer": {"type": files.normalizer} if files.normalizer else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, _BYTE_LEVEL]},
-        "post_processor": _BYTE_LEVEL,
+        "post_processor": _post_processor(files),
         "decoder": _BYTE_LEVEL,
         "model": {
             "type": "BPE",
@@ -179,13 +179,18 @@ def from_tokenizer_json(content: Mapping[str, Any], end_of_text: str = "") -> To
             f"no added token {closing or ' or '.join(END_OF_TEXT_NAMES)!r} that would close a document; there are "
             f"{names[:20]}. Name one: --end-of-text=TOKEN"
         )
+    leading = leading_tokens(content)
+    unknown = [name for name in leading if name not in names]
+    if unknown:
+        raise DataError(f"the template begins a text with {unknown}, which are no added tokens: {names[:20]}")
+    ignore_merges = bool(model.get("ignore_merges"))
     return TokenizerFiles(
-        vocab, merges, added, "bpe", pattern, normalizer, bool(model.get("ignore_merges")), closing
+        vocab, merges, added, "bpe", pattern, normalizer, ignore_merges, closing, tuple(leading)
     )
 
 
 def leading_tokens(content: Mapping[str, Any]) -> list[str]:
-    """The special tokens that the file's template puts before a text; ours leaves that to whoever makes prompts."""
+    """The special tokens that the file's template puts before a text."""
     template = next(
         (
             part
@@ -200,6 +205,25 @@ def leading_tokens(content: Mapping[str, Any]) -> list[str]:
             break
         leading.append(entry["SpecialToken"]["id"])
     return leading
+
+
+def _post_processor(files: TokenizerFiles) -> dict[str, Any]:
+    """What puts the leading tokens before a text; of a pair, before both, as Llama 3's does."""
+    if not files.leading_tokens:
+        return _BYTE_LEVEL
+    ids = dict(zip(files.leading_tokens, files.leading_ids, strict=True))
+
+    def begun(text: str, type_id: int) -> list[dict[str, Any]]:
+        leading = [{"SpecialToken": {"id": name, "type_id": type_id}} for name in files.leading_tokens]
+        return [*leading, {"Sequence": {"id": text, "type_id": type_id}}]
+
+    template = {
+        "type": "TemplateProcessing",
+        "single": begun("A", 0),
+        "pair": begun("A", 0) + begun("B", 1),
+        "special_tokens": {name: {"id": name, "ids": [ids[name]], "tokens": [name]} for name in ids},
+    }
+    return {"type": "Sequence", "processors": [_BYTE_LEVEL, template]}
 
 
 def _refuse_unless(is_known: bool, part: str, found: object, wanted: str) -> None:

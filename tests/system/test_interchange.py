@@ -36,13 +36,16 @@ FAMILIES: dict[str, ModelShape] = {
 }
 
 
-def made(name: str, shape: ModelShape = SHAPE, end: str = DOCUMENT_END, **tokenizer: Any) -> Artifact:
+def made(
+    name: str, shape: ModelShape = SHAPE, end: str = DOCUMENT_END, begin: str = "", **tokenizer: Any
+) -> Artifact:
     """A tokenizer that learned from `STORY` and a model with random weights, sharp enough that greedy text varies."""
     store = Store("artifacts")
     Path("story.txt").write_text(STORY, encoding="utf-8")
-    vocab, merges = basics.run_train_bpe("story.txt", SHAPE.vocab_size, [end])
+    special = [end, begin] if begin else [end]
+    vocab, merges = basics.run_train_bpe("story.txt", SHAPE.vocab_size, special)
     with store.draft("Tokenizer", config={}, parents={}, name=name) as draft:
-        write_tokenizer(draft, dataclasses.replace(trained_tokenizer(vocab, merges, [end]), **tokenizer))
+        write_tokenizer(draft, dataclasses.replace(trained_tokenizer(vocab, merges, special), **tokenizer))
     parents = {"tokenizer": draft.artifact.digest}
     config = dataclasses.replace(shape, vocab_size=len(vocab))
     generator = torch.Generator().manual_seed(0)
@@ -108,6 +111,26 @@ def test_hugging_face_writes_the_same_greedy_text(run, shape, request):
     theirs = tokenizer.decode(generated[prompt_ids["input_ids"].shape[1] :], skip_special_tokens=True)
     assert len(set(theirs)) > 5  # no single letter again and again: that would show little
     assert theirs == greedy_text(run, "ours", prompt)
+
+
+def test_a_prompt_begins_as_the_imported_tokenizer_says(run):
+    """A Llama that puts a token before each text: Hugging Face adds it by itself, and generate begins with it too."""
+    transformers: Any = pytest.importorskip(
+        "transformers", reason="not checked: transformers is not installed (make setup EXTRAS=hf)"
+    )
+    made("ours", begin="<|begin|>", leading_tokens=("<|begin|>",), pattern="llama3", ignore_merges=True)
+    made("without", begin="<|begin|>", pattern="llama3", ignore_merges=True)
+    assert run(export_hf, "--checkpoint", "ours", "--out", "hf")[0] == 0
+    assert run(import_hf, "--source", "hf", "--name", "back")[0] == 0
+    tokenizer = transformers.AutoTokenizer.from_pretrained("hf")
+    model = transformers.AutoModelForCausalLM.from_pretrained("hf")
+    prompt_ids = tokenizer("Once upon", return_tensors="pt")
+    assert tokenizer.bos_token == "<|begin|>"
+    assert prompt_ids["input_ids"][0, 0] == tokenizer.bos_token_id
+    generated = model.generate(**prompt_ids, max_new_tokens=40, do_sample=False)[0]
+    theirs = tokenizer.decode(generated[prompt_ids["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert theirs == greedy_text(run, "back", "Once upon") == greedy_text(run, "ours", "Once upon")
+    assert theirs != greedy_text(run, "without", "Once upon")  # the same weights after the token that closes
 
 
 def test_the_documents_lines_for_transformers_print_our_greedy_text(run, capsys):

@@ -101,6 +101,9 @@ class TokenizerFiles:
     normalizer: str | None = None  # the Unicode form that text is brought into first
     ignore_merges: bool = False  # a pre-token that is a token needs no merges to become it
     end_of_text: str = DOCUMENT_END  # the added token that closes each document
+    leading_tokens: tuple[
+        str, ...
+    ] = ()  # the added tokens that begin a prompt; none: end_of_text, as after a document
 
     @property
     def special_tokens(self) -> list[str]:
@@ -114,11 +117,23 @@ class TokenizerFiles:
         Raises:
             ArtifactError: the tokenizer has no such token.
         """
+        return self._added_id(self.end_of_text, "close each document")
+
+    @property
+    def leading_ids(self) -> list[int]:
+        """The ids that a prompt begins with: what the model saw before the text of a document.
+
+        Raises:
+            ArtifactError: the tokenizer has no such token.
+        """
+        return [self._added_id(name, "begin a prompt") for name in self.leading_tokens or [self.end_of_text]]
+
+    def _added_id(self, name: str, purpose: str) -> int:
         for token in self.added_tokens:
-            if token.content == self.end_of_text:
+            if token.content == name:
                 return token.token_id
         raise ArtifactError(
-            f"the tokenizer lacks the token {self.end_of_text!r} that should close each document; its added tokens "
+            f"the tokenizer lacks the token {name!r} that should {purpose}; its added tokens "
             f"are {[token.content for token in self.added_tokens]}"
         )
 
@@ -201,6 +216,7 @@ def write_tokenizer(draft: Draft, files: TokenizerFiles) -> None:
         "normalizer": files.normalizer,
         "ignore_merges": files.ignore_merges,
         "end_of_text": files.end_of_text,
+        "leading_tokens": list(files.leading_tokens),
         "added_tokens": [dataclasses.asdict(token) for token in files.added_tokens],
     }
     texts = {
@@ -238,6 +254,9 @@ def read_tokenizer(artifact: Artifact) -> TokenizerFiles:
         options = {
             name: config[name] for name in ("type", "pattern", "normalizer", "ignore_merges", "end_of_text")
         }
+        leading = tuple(
+            config.get("leading_tokens", ())
+        )  # artifacts made before there were any lack the entry
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{artifact} does not follow the layout of a tokenizer: {error!r}") from error
-    return TokenizerFiles(vocab, merges, added, **options)
+    return TokenizerFiles(vocab, merges, added, **options, leading_tokens=leading)

@@ -20,6 +20,7 @@ from shared.store.kinds import (
     read_shards,
     read_tokenizer,
     write_corpus,
+    write_tokenizer,
 )
 
 END = "<|end_of_text|>"
@@ -34,6 +35,16 @@ FILES = TokenizerFiles(
     normalizer="NFC",
     end_of_text=END,
 )
+
+
+def test_an_artifact_from_before_there_were_leading_tokens_is_read(store):
+    with store.draft("Tokenizer", config={}, parents={}, name="old") as draft:
+        write_tokenizer(draft, FILES)
+        path = draft.path / "tokenizer_config.json"
+        path.write_text(
+            json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "leading_tokens"})
+        )
+    assert read_tokenizer(store.open("old", "Tokenizer")) == FILES
 
 
 @pytest.fixture

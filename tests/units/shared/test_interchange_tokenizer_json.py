@@ -8,7 +8,6 @@ import pytest
 from shared.errors import DataError
 from shared.interchange.tokenizer_json import (
     from_tokenizer_json,
-    leading_tokens,
     read_tokenizer_json,
     to_tokenizer_json,
 )
@@ -96,7 +95,9 @@ def test_published_layouts_are_read(name):
     assert files.ignore_merges == (name == "llama3")
     assert files.end_of_text == ("<|end_of_text|>" if name == "llama3" else END)
     assert files.vocab[257] == b" the"
-    assert leading_tokens(PUBLISHED[name]) == ([BEGIN] if name == "llama3" else [])
+    assert files.leading_tokens == ((BEGIN,) if name == "llama3" else ())
+    assert files.leading_ids == [files.added_tokens[0].token_id]  # Llama 3's first, or the token that closes
+    assert from_tokenizer_json(to_tokenizer_json(files)) == files
     assert files.is_plain == (name == "gpt2")
 
 
@@ -110,6 +111,9 @@ def test_hugging_face_reads_the_same_from_both_files(name):
     for text in ("the the  other\n\n the 2048", f"It'S é e\u0301 한국 {END} <|im_end|>{BEGIN}"):
         ids = published.encode(text, add_special_tokens=False).ids
         assert written.encode(text, add_special_tokens=False).ids == ids
+        whole = published.encode(text, add_special_tokens=True).ids
+        assert written.encode(text, add_special_tokens=True).ids == whole
+        assert whole == ([259, *ids] if name == "llama3" else ids)
         assert written.decode(ids, skip_special_tokens=False) == published.decode(
             ids, skip_special_tokens=False
         )
@@ -138,6 +142,16 @@ def changed(name, *path_and_value):
 
 
 REFUSED = {
+    "begins a text with .*<.begin.>": changed(
+        "llama3",
+        "post_processor",
+        "processors",
+        1,
+        "single",
+        0,
+        "SpecialToken",
+        {"id": "<|begin|>", "type_id": 0},
+    ),
     'the model\'s type is "Unigram"': changed("gpt2", "model", "type", "Unigram"),
     "the model's dropout is 0.1": changed("gpt2", "model", "dropout", 0.1),
     "the model's unk_token": changed("gpt2", "model", "unk_token", "<unk>"),
