@@ -3,7 +3,8 @@
     python -m tests.harness.mutants --stage a1_basics [--problem rope]
 
 Each mutant (`tests/mutants/<stage>/<problem>/<name>.py`) replaces some door functions of the reference by wrong ones
-and names, in `REJECTED_BY`, the test that must reject it ("forbidden" when it is the trap that must). Besides: the
+and names, in `REJECTED_BY`, the test that must reject it ("forbidden" when it is the trap that must); one that differs
+from a correct solution by a few lines shows these alone (`tests.harness.derived`). Besides: the
 reference passes every problem, the alternatives pass what they solve, and bare stubs are all not started. For numbers
 the same holds of `.toml` files: wrong answers over the reference's, each naming the question that must reject it.
 Results are kept under build/ by the digests of everything that decides them, so a second run does only what changed.
@@ -27,6 +28,7 @@ from shared.doors.scaffold import write_stubs
 from shared.errors import ContractError
 from tests.harness import commands
 from tests.harness.answers import judge_answers, load_keys
+from tests.harness.derived import base_file, changed
 from tests.harness.files import write_text
 from tests.harness.grading import Grader
 from tests.harness.outcomes import Outcome, ProblemGrade
@@ -44,6 +46,7 @@ class Trial:
     file: Path | None = None
     rejected_by: str = ""
     about: str = ""
+    base: Path | None = None  # the solution that a mutant is told as a change of
 
     @property
     def is_numbers(self) -> bool:
@@ -107,7 +110,10 @@ def trials(workspace: Workspace, stage: str, exercises: tuple[Exercise, ...]) ->
                 f"{path}: a mutant says what is wrong (docstring) and REJECTED_BY = 'test_...'"
             )
         about = said["__doc__"].partition("\n")[0]
-        yield Trial("mutant", problem, path.stem, path, said["REJECTED_BY"], about)
+        base = base_file(workspace, stage, said)
+        if base:
+            changed(base, path, said.get("CHANGES"))
+        yield Trial("mutant", problem, path.stem, path, said["REJECTED_BY"], about, base)
     others = workspace.root / "tests" / "alternatives" / stage
     for path in sorted([*others.glob("*.py"), *others.glob("*.toml")]):
         solves = constants(path).get("SOLVES")
@@ -135,6 +141,15 @@ def judged(workspace: Workspace, stage: str, exercise: Exercise, trial: Trial) -
     return judge_answers(exercise, answers, lambda: keys.CHECKS, workspace.root / "artifacts", stage)
 
 
+def code_of(workspace: Workspace, stage: str, trial: Trial) -> Path | None:
+    """The file to lay over the reference: the trial's own, or what its changes make of its base."""
+    if trial.base is None or trial.file is None:
+        return trial.file
+    made = workspace.build / "derived" / stage / trial.problem / trial.file.name
+    write_text(made, changed(trial.base, trial.file, constants(trial.file).get("CHANGES")))
+    return made
+
+
 class Memory:
     """Results by what decides them: the code tried, the tests, the oracles, the harness and the reference."""
 
@@ -152,7 +167,7 @@ class Memory:
     def key(self, trial: Trial) -> str:
         """The digest under which a trial's result is kept."""
         test = self.workspace.test_file(self.stage, trial.problem)
-        files = [path for path in (test, trial.file) if path is not None and path.is_file()]
+        files = [p for p in (test, trial.file, trial.base) if p is not None and p.is_file()]
         return f"{trial.kind}/{trial.problem}/{trial.name}/{digest(files, self.workspace.root)[:16]}{self._base[:16]}"
 
     def keep(self, trial: Trial, row: dict[str, Any]) -> None:
@@ -201,9 +216,8 @@ def main(argv: list[str] | None = None) -> int:
         def run(trial: Trial) -> ProblemGrade:
             if trial.is_numbers:
                 return judged(workspace, stage, by_id[trial.problem], trial)
-            return grader.run_problem(
-                stage, by_id[trial.problem], "reference", guarded=False, overlay=trial.file
-            )
+            code = code_of(workspace, stage, trial)
+            return grader.run_problem(stage, by_id[trial.problem], "reference", guarded=False, overlay=code)
 
         with ThreadPoolExecutor(grader.jobs) as pool:
             waiting = {pool.submit(run, trial): trial for trial in todo}

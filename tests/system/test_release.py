@@ -253,16 +253,19 @@ def test_mutants_name_survivors_and_wrong_killers(checkout):
         '"""Calls the library."""\n\nimport torch\n\nREJECTED_BY = "forbidden"\n\n\n'
         "def run_double(x):\n    return torch.mul(x, 2)\n"
     )
+    (folder / "double/difference.py").write_text(
+        '"""Subtracts."""\n\nREJECTED_BY = "test_doubles"\nBASE = "subtract"\nCHANGES = (("x - -x", "x - x"),)\n'
+    )
     found = command(checkout, "mutants", "--jobs", "1")
     assert found.returncode == 1
     assert "greet/shouts: survives" in found.stdout
-    assert "2 of 2 mutants rejected" in found.stdout
+    assert "3 of 3 mutants rejected" in found.stdout
     (folder / "greet/shouts.py").write_text(
         '"""Says nothing."""\n\nREJECTED_BY = "test_greets"\n\n\ndef run_greet(name, loud=False):\n    return ""\n'
     )
     again = command(checkout, "mutants", "--jobs", "1")
     assert again.returncode == 0, again.stdout
-    assert "6 trials, 1 to run" in again.stdout
+    assert "7 trials, 1 to run" in again.stdout
     (folder / "double/adds_one.py").write_text(
         '"""Adds one."""\n\nREJECTED_BY = "test_other"\n\n\ndef run_double(x):\n    return x + 1\n'
     )
