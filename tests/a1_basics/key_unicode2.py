@@ -3,6 +3,7 @@
 from tests.harness.keys import Check, Given, number
 
 TEXT = "naïve 🙂"
+BY_CHARACTER = "not it: write down what each of its seven characters takes, and add it up"
 
 
 def misread(answer: bytes, given: Given) -> str:
@@ -44,6 +45,7 @@ CHECKS: dict[str, Check] = {
                 len(TEXT.encode("utf-8")) - 1
             ),
         },
+        BY_CHARACTER,
     ),
     "utf16_bytes": number(
         lambda _: len(TEXT.encode("utf-16-le")),
@@ -51,10 +53,12 @@ CHECKS: dict[str, Check] = {
             "without the byte order mark": lambda _: len(TEXT.encode("utf-16")),
             "one character lies beyond U+FFFF and needs a pair of units": lambda _: 2 * len(TEXT),
         },
+        BY_CHARACTER,
     ),
     "utf32_bytes": number(
         lambda _: len(TEXT.encode("utf-32-le")),
         {"without the byte order mark": lambda _: len(TEXT.encode("utf-32"))},
+        BY_CHARACTER,
     ),
     "misread_bytes": misread,
     "never_valid_bytes": never_valid,

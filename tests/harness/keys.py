@@ -34,9 +34,14 @@ class NotHere(Exception):
 
 
 def number(
-    key: Callable[[Given], float], mistakes: Mapping[str, Callable[[Given], float]] | None = None
+    key: Callable[[Given], float],
+    mistakes: Mapping[str, Callable[[Given], float]] | None = None,
+    otherwise: str = NO_GUESS,
 ) -> Check:
-    """A check against a computed number. `mistakes`: what to say -> the number that this mistake arrives at."""
+    """A check against a computed number. `mistakes`: what to say -> the number that this mistake arrives at.
+
+    `otherwise` is said of a number that no mistake known here arrives at; the default is about formulas.
+    """
 
     def check(answer: Any, given: Given) -> str:
         wanted, question = key(given), given.question
@@ -47,7 +52,7 @@ def number(
             # A little wider than the question's own tolerance: rounding on the way to a wrong number is likely too.
             if is_near(answer, wrong, max(question.tolerance_fraction, 2e-3), question.slack):
                 return text
-        return NO_GUESS
+        return otherwise
 
     return check
 

@@ -98,7 +98,7 @@ def next_step(workspace: Workspace) -> str:
         if not (workspace.learner / stage / "adapters.py").is_file():
             return f"make learn STAGE={stage}"
         results = ledger.results(workspace.learner, stage)
-        if not results or changed_since(workspace, stage):
+        if changed_since(workspace, stage):
             return f"make grade STAGE={stage}"
         ready = {p for p, r in results.items() if r["outcome"] == "passed"}
         ready |= ledger.borrowed_problems(workspace.learner, stage)

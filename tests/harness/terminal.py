@@ -105,7 +105,7 @@ def explanation(problem: ProblemGrade, impl: str, stage: str) -> RenderableType:
     if hint:
         body.append(Text(hint, style="yellow"))
     colour, mark = STYLE[problem.outcome]
-    title = f"[{colour}]{mark}[/] [bold]{problem.id}[/]: {escape(problem.message)}"
+    title = f"[{colour}]{mark}[/] [bold]{problem.id}[/]"  # the message stands in the row above
     return Panel(
         Group(*body), title=title, title_align="left", border_style=colour.split()[-1], padding=(1, 2)
     )

@@ -60,6 +60,13 @@ def rows(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> dict[str, 
     return said
 
 
+def test_fresh_stubs_send_to_the_first_problem(workspace, capsys):
+    write_paper(workspace)
+    found = rows(workspace, capsys)
+    assert found["double"] == "not started 0/3"
+    assert found["next"] == f"make watch STAGE={STAGE} PROBLEM=double"
+
+
 def test_numbers_filled_in_before_the_first_grading(workspace, capsys):
     write_paper(workspace, sums="7")
     found = rows(workspace, capsys)
