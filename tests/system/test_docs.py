@@ -1,5 +1,7 @@
 """The documents are true: their code runs, their commands exist, their links and sources resolve."""
 
+import doctest
+import importlib
 import os
 import re
 import shlex
@@ -21,6 +23,11 @@ DOCUMENTS = [
         [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("a*_*/HANDOUT.md")]
     )
     if path.exists()
+]
+WITH_DOCTESTS = [
+    path
+    for path in sorted([*ROOT.glob("a*_*/**/*.py"), *ROOT.glob("shared/**/*.py")])
+    if re.search(r"^ +>>> ", path.read_text(encoding="utf-8"), re.MULTILINE)
 ]
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -125,6 +132,14 @@ def test_sources_named_in_docstrings_are_in_the_list() -> None:
     }
     assert named_keys, "no docstring names a source: does the pattern still fit?"
     assert sorted(pair for pair in named_keys if pair[1] not in known) == []
+
+
+@pytest.mark.parametrize("path", WITH_DOCTESTS, ids=named)
+def test_examples_in_docstrings_hold(path: Path) -> None:
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("a*_*/HANDOUT.md")), ids=named)

@@ -1,21 +1,14 @@
 """Generated blocks in documents: what lies outside the marks never changes, and a missing mark is named."""
 
-import doctest
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import marked
 from shared.errors import ConfigError
 from shared.marked import replace_block, with_block
 
 BEGIN, END = "<!-- t: begin -->", "<!-- t: end -->"
 by_hand = st.text("ab <!-\n é|", max_size=20)
-
-
-def test_doctests():
-    assert doctest.testmod(marked).failed == 0
 
 
 @given(by_hand, by_hand, by_hand, by_hand)
