@@ -11,7 +11,7 @@ Source: [mixed-precision-2018] section 3.2.
 import torch
 from torch import nn
 
-from a1_basics.training.step import Batch, TrainState, TrainStep, gradient_norm, scheduled_rate
+from a1_basics.training.step import Batch, TrainState, TrainStep, finish_step, gradient_norm, scheduled_rate
 from shared.device import autocast
 from shared.doors.protocols import Attend, BasicsDoor, TrainJob
 
@@ -72,15 +72,3 @@ def backward_in_float16(
         if parameter.grad is not None:
             parameter.grad.div_(share * scale)
     return loss.item()
-
-
-def finish_step(
-    parts: BasicsDoor, job: TrainJob, state: TrainState, loss_nats: float, learning_rate: float
-) -> tuple[TrainState, dict[str, float]]:
-    """Clip, step and count."""
-    parameters = list(state.model.parameters())
-    norm = gradient_norm(parameters)
-    parts.run_gradient_clipping(parameters, job.clip_norm)
-    state.optimizer.step()
-    state.steps_done += 1
-    return state, {"loss_nats": loss_nats, "learning_rate": learning_rate, "gradient_norm": norm.item()}

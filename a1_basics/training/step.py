@@ -112,16 +112,7 @@ def language_model_step(
             loss = loss / job.microbatches
             loss.backward()
             loss_nats += loss.item()
-        parameters = list(state.model.parameters())
-        norm = gradient_norm(parameters)
-        parts.run_gradient_clipping(parameters, job.clip_norm)
-        state.optimizer.step()
-        state.steps_done += 1
-        return state, {
-            "loss_nats": loss_nats,
-            "learning_rate": learning_rate,
-            "gradient_norm": norm.item(),
-        }
+        return finish_step(parts, job, state, loss_nats, learning_rate)
 
     return step
 
@@ -138,6 +129,18 @@ def scheduled_rate(parts: BasicsDoor, job: TrainJob, state: TrainState) -> float
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate
     return learning_rate
+
+
+def finish_step(
+    parts: BasicsDoor, job: TrainJob, state: TrainState, loss_nats: float, learning_rate: float
+) -> tuple[TrainState, dict[str, float]]:
+    """Clip the gradients that stand on the parameters, let the optimizer move them, and count."""
+    parameters = list(state.model.parameters())
+    norm = gradient_norm(parameters)
+    parts.run_gradient_clipping(parameters, job.clip_norm)
+    state.optimizer.step()
+    state.steps_done += 1
+    return state, {"loss_nats": loss_nats, "learning_rate": learning_rate, "gradient_norm": norm.item()}
 
 
 def microbatches(batch: Batch, count: int) -> Iterator[Batch]:
