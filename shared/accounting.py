@@ -6,7 +6,7 @@ softmax are left out: together they are below one per cent of a model worth trai
 
 from dataclasses import dataclass
 
-from shared.doors.protocols import ModelConfig
+from shared.doors.protocols import ModelConfig, TrainJob
 
 BYTES_PER_FLOAT32 = 4
 SECONDS_PER_DAY = 86_400
@@ -92,6 +92,11 @@ def forward_flops(config: ModelConfig, seq: int) -> ForwardFlops:
 def training_flops_per_token(config: ModelConfig, seq: int) -> float:
     """Forward and backward FLOPs for each trained token: the backward pass costs twice the forward one."""
     return 3 * forward_flops(config, seq).total / seq
+
+
+def training_flops(job: TrainJob) -> float:
+    """Forward and backward FLOPs of all steps of a job."""
+    return job.train_tokens * training_flops_per_token(job.model, job.model.context_length)
 
 
 def training_flops_6nd(num_parameters: int, num_tokens: int) -> int:

@@ -181,9 +181,8 @@ def budget(entry: Entry, board: Board) -> dict[str, Any]:
         config = countable_shape(one)
         if job.model != config:
             raise refused(one, "the shape in its settings is not the shape of its model")
-        num_tokens = job.steps * job.batch_size * job.model.context_length
-        tokens += num_tokens
-        flops += num_tokens * accounting.training_flops_per_token(config, config.context_length)
+        tokens += job.train_tokens
+        flops += accounting.training_flops(job)
         seconds += float(one.origin.get("cost_seconds") or 0.0)
     if flops > board.train_flops:
         used = flops / board.train_flops

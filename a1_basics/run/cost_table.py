@@ -66,9 +66,7 @@ def cost_table(prices: costs.Prices) -> str:
         for name, (presets, members_of) in EXPERIMENTS.items():
             members = members_of(dataclasses.replace(preset(presets, size), prices=prices))
             work = work_of(members)
-            tokens = sum(
-                each.job.steps * each.job.batch_size * each.job.model.context_length for each in members
-            )
+            tokens = sum(member.job.train_tokens for member in members)
             largest = max(piece.memory_bytes for piece in work)
             cells = [
                 f"`{name}`",

@@ -37,8 +37,7 @@ def plan(config: TrainJob) -> dict[str, Any]:
     """What the job will cost, before it is begun."""
     count = accounting.parameters(config.model)
     seq = config.model.context_length
-    num_tokens = config.steps * config.batch_size * seq
-    flops = num_tokens * accounting.training_flops_per_token(config.model, seq)
+    num_tokens, flops = config.train_tokens, accounting.training_flops(config)
     device = pick_device(config.device)
     dtype = pick_precision(config.precision, device)
     rate = peak_flops_per_second(device, dtype) * EXPECTED_MFU_FRACTION

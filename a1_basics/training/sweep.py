@@ -124,23 +124,18 @@ def work_of(members: Sequence[Member]) -> list[costs.Work]:
     """What the members will compute and hold."""
     found = []
     for job in (member.job for member in members):
-        model, seq = job.model, job.model.context_length
-        num_tokens = job.steps * job.batch_size * seq
-        memory_bytes = accounting.training_bytes(model) + accounting.activation_bytes(
-            model, job.batch_size, seq
-        )
-        flops = num_tokens * accounting.training_flops_per_token(model, seq)
-        found.append(costs.Work(job.steps, flops, memory_bytes))
+        activations = accounting.activation_bytes(job.model, job.batch_size, job.model.context_length)
+        memory_bytes = accounting.training_bytes(job.model) + activations
+        found.append(costs.Work(job.steps, accounting.training_flops(job), memory_bytes))
     return found
 
 
 def sweep_plan(study: Study, members: Sequence[Member]) -> dict[str, Any]:
     """What a sweep will cost, on each kind of machine."""
     work = work_of(members)
-    jobs = [member.job for member in members]
     return {
         "runs": len(members),
-        "train_tokens": sum(job.steps * job.batch_size * job.model.context_length for job in jobs),
+        "train_tokens": sum(member.job.train_tokens for member in members),
         "train_flops": sum(piece.flops for piece in work),
         "largest_run_bytes": max(piece.memory_bytes for piece in work),
         **{machine.label: str(costs.estimate(work, machine, study.prices)) for machine in costs.MACHINES},
@@ -191,22 +186,21 @@ def _result(
 
 def _row(member: Member, result: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The member's line in the table."""
-    job = member.job
     steps = max((record["step"] for record in curve), default=0)
+    done = dataclasses.replace(member.job, steps=steps)  # less than was asked for when it diverged
     seconds = result["seconds"] or max((record.get("elapsed_seconds", 0.0) for record in curve), default=0.0)
     losses = [record[VALIDATION_LOSS] for record in curve if VALIDATION_LOSS in record]
-    num_tokens = steps * job.batch_size * job.model.context_length
     return {
         "run": member.name,
         **member.facts,
         **{key: value for key, value in result.items() if key != "seconds"},
         "steps": steps,
-        "train_tokens": num_tokens,
-        "train_flops": num_tokens * accounting.training_flops_per_token(job.model, job.model.context_length),
+        "train_tokens": done.train_tokens,
+        "train_flops": accounting.training_flops(done),
         "validation_loss_nats": losses[-1] if losses and result["status"] == FINISHED else math.inf,
         "best_validation_loss_nats": min(losses, default=math.inf),
         "seconds": seconds,
-        "tokens_per_second": num_tokens / seconds if seconds else 0.0,
+        "tokens_per_second": done.train_tokens / seconds if seconds else 0.0,
         "peak_memory_bytes": max((record.get("memory_bytes", 0.0) for record in curve), default=0.0),
     }
 

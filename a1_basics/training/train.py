@@ -87,11 +87,9 @@ def _publish(
     job: TrainJob, store: Store, parents: dict[str, str], result: runner.RunResult[TrainState], key: str
 ) -> str:
     training = {"steps": result.step, "metrics": comparable([result.metrics])[0]}
-    num_tokens = job.steps * job.batch_size * job.model.context_length
-    flops = num_tokens * accounting.training_flops_per_token(job.model, job.model.context_length)
     with store.draft("Checkpoint", config=recorded(job), parents=parents, name=job.name, key=key) as draft:
         write_checkpoint(draft, job.model, result.state.model.state_dict(), training)
-        draft.cost_seconds, draft.cost_flops = result.train_seconds, flops
+        draft.cost_seconds, draft.cost_flops = result.train_seconds, accounting.training_flops(job)
     checkpoint = draft.artifact
     with store.draft(
         "RunLog", config=recorded(job), parents={"checkpoint": checkpoint.digest}, name=job.name

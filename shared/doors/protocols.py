@@ -108,6 +108,11 @@ class TrainJob:
     store: Path = Path("artifacts")
     runs: Path = Path("runs")
 
+    @property
+    def train_tokens(self) -> int:
+        """Tokens that all steps read together."""
+        return self.steps * self.batch_size * self.model.context_length
+
 
 @dataclass(frozen=True)
 class Evaluation:

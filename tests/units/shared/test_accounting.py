@@ -3,7 +3,7 @@
 import pytest
 
 from shared import accounting
-from shared.doors.protocols import ModelConfig
+from shared.doors.protocols import ModelConfig, TrainJob
 
 GPT2 = {
     "small": ModelConfig(50257, 1024, 768, 12, 12, 3072),
@@ -77,3 +77,9 @@ def test_plain_model_keeps_more_than_a_fused_one_by_its_score_matrices():
         2 * (longer[1] - longer[0])
     )  # per token: linear in the context
     assert longer[1] - longer[0] == 4 * 2 * config.num_layers * config.num_heads * 512
+
+
+def test_a_job_trains_on_every_token_of_every_step():
+    job = TrainJob(ModelConfig(11, 8, 16, 2, 2, 32), shards="s", steps=5, batch_size=6, microbatches=3)
+    assert job.train_tokens == 5 * 6 * 8  # microbatches are the same sequences in pieces
+    assert accounting.training_flops(job) == 5 * 6 * 3 * accounting.forward_flops(job.model, seq=8).total
