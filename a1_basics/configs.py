@@ -79,6 +79,7 @@ class Encode:
     num_workers: int = 0  # processes; 0 takes one for each core
     impl: str = "reference"  # who encodes: reference, learner, a dotted package, or a path
     store: Path = Path("artifacts")  # where artifacts lie
+    runs: Path = Path("runs")  # where what is encoded waits until all is
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,12 @@ SIZES = {
     },
 }
 EXPERIMENTS = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
-TRAINING = ("train_lm", "ladder", *EXPERIMENTS)  # the programs that leave unfinished runs
+RESUMED = (
+    "encode",
+    "train_lm",
+    "ladder",
+    *EXPERIMENTS,
+)  # the programs that keep unfinished work under `runs`
 LIBRARY = "python_library"  # the Corpus of Python's standard library, the same at every scale
 FOR_THE_REFERENCE = ("a1_basics.run.tokenizer_sweep",)  # rules for cutting text cross no door
 STUDY_VOCAB_SIZE = 512  # small models spend most of a large vocabulary's time on its output projection
@@ -256,7 +261,7 @@ def command(step: Step, options: argparse.Namespace) -> tuple[str, list[str]]:
     if options.store != "artifacts":
         flags += ["--store", options.store]
     package, program = step.program.rsplit(".", 1)
-    if options.runs != "runs" and package == "a1_basics.run" and program in TRAINING:
+    if options.runs != "runs" and package == "a1_basics.run" and program in RESUMED:
         flags += ["--runs", options.runs]
     return step.program, flags
 

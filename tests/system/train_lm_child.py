@@ -57,7 +57,7 @@ def prepare(folder: Path) -> None:
     programs: list[tuple[Any, list[str]]] = [
         (make, ["--preset", "tiny", "--megabytes", "0.1", *named]),
         (train_tokenizer, ["--preset", "tiny", "--corpus", "tiny", *named]),
-        (encode, ["--corpus", "tiny", "--tokenizer", "tiny", *named]),
+        (encode, ["--corpus", "tiny", "--tokenizer", "tiny", *named, "--runs", str(folder / "runs")]),
     ]
     for program, flags in programs:
         presets = next(

@@ -70,7 +70,7 @@ def test_an_imported_tokenizer_survives_publishing_encoding_training_and_generat
     (tmp_path / "tokenizer.json").write_text(json.dumps(to_tokenizer_json(FILES)), encoding="utf-8")
     import_tokenizer.main(ImportTokenizer(tmp_path, "qwen", store=store.root))
     assert read_tokenizer(store.open("qwen", "Tokenizer")) == FILES
-    encode.main(Encode("c", "qwen", "q", store=store.root))
+    encode.main(Encode("c", "qwen", "q", store=store.root, runs=store.root.parent / "runs"))
     kept = [DOCUMENTS[0].replace("e\u0301", "é").replace("<tool>\t", "<tool>"), *DOCUMENTS[1:]]
     assert decoded_documents(store, "q", "qwen") == kept
     model = ModelConfig(len(TOKENS), 16, 16, 1, 1, 16)
@@ -90,7 +90,7 @@ def test_an_imported_tokenizer_survives_publishing_encoding_training_and_generat
 @pytest.mark.parametrize("kind", ["bpe", "chars", "bytes"])
 def test_every_kind_is_trained_encodes_and_comes_back(store, kind):
     train_tokenizer.main(TrainTokenizer("c", kind, kind, vocab_size=270, store=store.root))
-    encode.main(Encode("c", kind, kind, store=store.root))
+    encode.main(Encode("c", kind, kind, store=store.root, runs=store.root.parent / "runs"))
     assert decoded_documents(store, kind, kind) == DOCUMENTS
 
 
@@ -99,7 +99,7 @@ def test_a_character_that_training_did_not_see_stops_encoding_by_name(store):
         write_corpus(draft, {"train": ["the\ntheλ"]})
     train_tokenizer.main(TrainTokenizer("c", "chars", "chars", store=store.root))
     with pytest.raises(DataError, match=r"'λ' \(U\+03BB\) at line 2, column 4"):
-        encode.main(Encode("other", "chars", "o", store=store.root))
+        encode.main(Encode("other", "chars", "o", store=store.root, runs=store.root.parent / "runs"))
     assert "o" not in store.names("Shards")
 
 
