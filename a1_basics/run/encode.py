@@ -1,9 +1,9 @@
 """Encode every split of a Corpus into Shards: token ids, each document closed by the end-of-text token.
 
-Every few megabytes of a file are a task (`shared.runs.tasks`) that leaves its ids under `runs/`; when all are done they
-are joined in order. So a run that was killed goes on where it was, and the same command given on several hosts of one
-file system shares the work. Neither text nor ids of more than a part of a task are ever held at once; on disk the ids lie
-twice until they are published.
+Every few megabytes of a file are a task (`shared.runs.tasks`) that leaves its ids under `runs/`; when all are done
+they are joined in order. So a run that was killed goes on where it was, and the same command given on several hosts
+of one file system shares the work. Never is more than a task's ids or a part of its text in memory; on disk the ids
+lie twice until they are published.
 """
 
 import dataclasses

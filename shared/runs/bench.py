@@ -1,12 +1,12 @@
 """Speed against an alternative, measured so that the number can be believed.
- A bench names a baseline and a candidate that do the same work. Their outputs are compared first: without
-agreement there is no ratio. Then each round times baseline, candidate and baseline again, in an order that
-turns from round to round, so that a machine that grows slower hits all three alike. The reported ratio is
-the median over rounds of baseline time / candidate time (above 1: the candidate is faster) with its
-quartiles; the control, baseline against itself, shows how far from 1 mere noise gets. Tables go between
-marks into `docs/benchmarks.md`.
- `python -m shared.runs.bench` (`make bench`) runs every program `aN_name/run/bench_*.py`; one of these ends
-with
+
+A bench names a baseline and a candidate that do the same work. Their outputs are compared first: without agreement
+there is no ratio. Then each round times baseline, candidate and baseline again, in an order that turns from round to
+round, so that a machine that grows slower hits all three alike. The reported ratio is the median over rounds of
+baseline time / candidate time (above 1: the candidate is faster) with its quartiles; the control, baseline against
+itself, shows how far from 1 mere noise gets. Tables go between marks into `docs/benchmarks.md`.
+
+`python -m shared.runs.bench` (`make bench`) runs every program `aN_name/run/bench_*.py`; one of these ends with
 
     if __name__ == "__main__":
         sys.exit(run_benches("tokenizers", BENCHES))

@@ -1,6 +1,7 @@
 """Compare training runs: what differs in their settings, where each one is, how well it did, and the curves.
- Reads the runs under `--runs` (finished or not) and the RunLog artifacts of `--store`; writes one picture.
-Settings that all runs share are left out of the table: what is shown is what could explain a difference.
+
+Reads the runs under `--runs` (finished or not) and the RunLog artifacts of `--store`; writes one picture. Settings that
+all runs share are left out of the table: what is shown is what could explain a difference.
 """
 
 import math

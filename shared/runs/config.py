@@ -1,12 +1,12 @@
 """Typed configuration: a frozen dataclass, a few named presets, and a command line that follows from both.
 
-A program states its settings once, as a frozen dataclass whose fields carry a unit and a reason in their
-comment. The comment becomes the help text, a preset is the point from which the flags depart, and the whole
-config is written as JSON beside what it made. So `--help`, the saved file and the code cannot disagree.
+A program states its settings once, as a frozen dataclass whose fields carry a unit and a reason in their comment. The
+comment becomes the help text, a preset is the point from which the flags depart, and the whole config is written as
+JSON beside what it made. So `--help`, the saved file and the code cannot disagree.
 
-    PRESETS = {"toy": TrainConfig(), "one_gpu": one_gpu}      # values, or functions whose docstring is the
-    description config = parse(PRESETS, ["--preset", "one_gpu", "--steps", "500"], program="python -m
-    a1_basics.run.train_lm")
+    PRESETS = {"toy": TrainConfig(), "one_gpu": one_gpu}  # values, or functions whose docstring describes them
+    flags = ["--preset", "one_gpu", "--steps", "500"]
+    config = parse(PRESETS, flags, program="python -m a1_basics.run.train_lm")
 """
 
 import dataclasses
