@@ -169,6 +169,7 @@ def test_every_experiment_runs_to_a_table_and_plans_its_cost(name, study):
     assert [row["run"] for row in rows] == [member.name for member in program.members(config)]
     assert all(curves[row["run"]] for row in rows)
     for preset in presets.values():
+        preset = preset() if callable(preset) else preset
         plan = program.plan(preset)
         assert plan["runs"] == len(program.members(preset))
         assert plan["train_flops"] > 1e6
