@@ -18,7 +18,8 @@ from torch import nn, optim
 
 from a1_basics.configs import LADDER_RUNS, LadderRun
 from a1_basics.model.rungs import LADDER, Rung, Shape, gated_width
-from a1_basics.training.loop import check_job, fresh_model, run_language_model
+from a1_basics.training.checks import check_job
+from a1_basics.training.loop import fresh_model, run_language_model
 from a1_basics.training.muon import Muon, hidden_parameter_groups
 from a1_basics.training.step import Batch, TrainState, TrainStep, language_model_step, seeded
 from shared import accounting

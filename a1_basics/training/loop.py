@@ -25,43 +25,12 @@ from a1_basics.training.step import (
 from shared import accounting
 from shared.device import peak_flops_per_second, pick_device, pick_precision
 from shared.doors.protocols import Attend, BasicsDoor, ModelConfig, TrainJob
-from shared.errors import ConfigError
 from shared.runs import runner
 from shared.runs.guard import Guard
 from shared.store.kinds import Shards
 
 MakeStep = Callable[[BasicsDoor, TrainJob, Attend | None, torch.dtype], TrainStep]
 MakeOptimizer = Callable[[nn.Module, TrainJob], optim.Optimizer]
-
-
-def check_job(job: TrainJob, shards: Shards) -> None:
-    """Refuse what can be seen to fail before the first step.
-
-    Raises:
-        ConfigError: another vocabulary than the shards', a context longer than a split, a schedule out of order, or a
-            batch that cannot be cut into its microbatches.
-    """
-    vocab_size, context_length = job.model.vocab_size, job.model.context_length
-    if vocab_size < shards.vocab_size:
-        raise ConfigError(
-            f"the model knows {vocab_size} tokens and the shards '{job.shards[:12]}' hold ids below "
-            f"{shards.vocab_size}; use --model.vocab-size {shards.vocab_size}"
-        )
-    for split in ("train", "val"):
-        if shards.num_tokens(split) <= context_length:
-            raise ConfigError(
-                f"context_length={context_length} needs more than the {shards.num_tokens(split):,} tokens of split "
-                f"'{split}' in shards '{job.shards[:12]}'; use a longer corpus or --model.context-length "
-                f"{max(shards.num_tokens(split) // 2, 1)}"
-            )
-    if not 0 <= job.warmup_steps <= job.steps:
-        raise ConfigError(f"warmup_steps={job.warmup_steps} must lie between 0 and steps={job.steps}")
-    if job.batch_size < 1 or job.steps < 1:
-        raise ConfigError(f"batch_size={job.batch_size} and steps={job.steps} must be at least 1")
-    if job.microbatches < 1 or job.batch_size % job.microbatches:
-        raise ConfigError(
-            f"a batch of {job.batch_size} sequences cannot be cut into {job.microbatches} equal microbatches"
-        )
 
 
 def fresh_model(

@@ -21,7 +21,8 @@ import torch
 from torch import nn
 
 from a1_basics.studies import Study
-from a1_basics.training.loop import MakeStep, check_job, fresh_model, run_language_model
+from a1_basics.training.checks import check_job
+from a1_basics.training.loop import MakeStep, fresh_model, run_language_model
 from a1_basics.training.step import TrainState, language_model_step
 from shared import accounting, costs
 from shared.doors.protocols import BasicsDoor, ModelConfig, TrainJob

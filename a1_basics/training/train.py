@@ -4,7 +4,8 @@ import dataclasses
 
 from torch import nn
 
-from a1_basics.training.loop import check_job, fresh_model, run_language_model
+from a1_basics.training.checks import check_job
+from a1_basics.training.loop import fresh_model, run_language_model
 from a1_basics.training.step import TrainState
 from shared import accounting
 from shared.doors.protocols import ModelConfig, TrainJob

@@ -106,6 +106,33 @@ def test_a_schedule_out_of_order_is_refused(prepared):
     assert "warmup_steps=100" in said
 
 
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (("--model.num-heads", 5), "--model.num-heads 4"),
+        (("--model.num-heads", 0), "--model.num-heads 0 must be at least 1"),
+        (("--model.num-heads", 4, "--model.num-kv-heads", 3), "--model.num-kv-heads must divide 4"),
+        (("--model.head-dim", 15), "even width"),
+        (("--model.d-ff", -8), "--model.d-ff -8 must be at least 1"),
+        (("--model.context-length", 0), "--model.context-length 0 must be at least 1"),
+        (("--evaluate-batches", 0), "--evaluate-batches 0 must be at least 1"),
+        (("--checkpoint-every-steps", -1), "--checkpoint-every-steps -1 must be at least 0"),
+        (("--keep-checkpoints", 0), "--keep-checkpoints 0 must be at least 1"),
+        (("--microbatches", 0), "--microbatches 0 must be at least 1"),
+        (("--batch-size", 8, "--microbatches", 3), "cannot be cut into 3 equal microbatches"),
+        (("--seed", -1), "--seed -1 must be at least 0"),
+        (("--max-learning-rate", "nan"), "--max-learning-rate nan must be at least 0"),
+        (("--beta2", 1.0), "--beta2 1.0 must lie in [0, 1)"),
+        (("--clip-norm", 0), "--clip-norm 0.0 must be above 0"),
+    ],
+)
+def test_a_job_that_cannot_work_is_refused_before_the_first_step(prepared, flags, wanted):
+    status, said = prepared(train_lm, "--preset", "tiny", "--steps", 2, "--warmup-steps", 1, *flags)
+    assert status == 2
+    assert wanted in said
+    assert not Path("runs").exists()  # nothing was begun
+
+
 def test_ids_of_another_tokenizer_are_refused(prepared):
     assert prepared(train_lm, "--preset", "tiny", "--steps", 2, "--warmup-steps", 1)[0] == 0
     assert prepared(train_tokenizer, "--vocab-size", 265, "--name", "other")[0] == 0
