@@ -2,6 +2,7 @@
 
 A call is the learner's when, walking up the stack past library frames, their code comes before ours: so an oracle in
 the tests keeps the real function, and a call through `torch.nn` internals that the learner started does not escape.
+A stack with neither is a thread that was handed the bare function: ours start none, so it is the learner's.
 """
 
 import functools
@@ -48,8 +49,10 @@ class Traps:
                 if name.startswith("torch.") and alias and not hasattr(alias[2], "__trapped__"):
                     setattr(alias[0], attribute, self._wrapper(alias[2], name))
 
-    def name_of(self, value: object) -> str:
-        """The forbidden name that a value is, or is a subclass of; empty when it is none."""
+    def name_of(self, value: Any) -> str:
+        """The forbidden name that a value is, binds arguments of, or is a subclass of; empty when it is none."""
+        while isinstance(value, functools.partial):
+            value = value.func
         if id(value) in self._targets and self._targets[id(value)][0] is value:
             return self._targets[id(value)][1]
         if hasattr(value, "__trapped__"):
@@ -61,7 +64,7 @@ class Traps:
         return ""
 
     def caller(self, depth: int = 2) -> tuple[str, int] | None:
-        """File and line of the learner's code that a call comes from, or None when it comes from ours."""
+        """Where in the learner's code a call comes from, ("", 0) in a bare thread; None when it comes from ours."""
         frame = sys._getframe(depth)
         while frame is not None:
             filename = frame.f_code.co_filename
@@ -70,7 +73,7 @@ class Traps:
             if self._ours(filename):
                 return None
             frame = frame.f_back
-        return None
+        return "", 0
 
     def refuse(self, name: str, place: tuple[str, int] | None) -> None:
         """Record a call and raise. Raises: ForbiddenCall, always."""
@@ -80,12 +83,13 @@ class Traps:
         raise ForbiddenCall(f"{name} is what this problem asks you to build; it is not allowed here")
 
     def _wrapper(self, original: Any, name: str) -> Any:
-        def trapped(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
             place = self.caller()
             if place is not None:
                 self.refuse(name, place)
             return original(*args, **kwargs)
 
+        trapped: Any = call
         functools.update_wrapper(
             trapped, original, assigned=("__name__", "__doc__", "__qualname__"), updated=()
         )
@@ -107,9 +111,9 @@ class Traps:
                 self.refuse(name, place)
             inner(instance, *args, **kwargs)
 
-        functools.update_wrapper(__init__, inner, updated=())
-        __init__.__trapped__ = name
-        original.__init__ = __init__
+        trapped: Any = functools.update_wrapper(__init__, inner, updated=())
+        trapped.__trapped__ = name
+        original.__init__ = trapped
 
 
 def resolve(dotted: str) -> tuple[Any, str, Any] | None:

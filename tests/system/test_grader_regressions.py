@@ -391,6 +391,17 @@ FORBIDDEN = {
     ),
     "handed over": double("import torch\nreturn list(map(torch.mul, [x], [2]))[0]"),
     "given away": "import torch\nrun_double = torch.mul" + GREET,
+    "given away bound": "import functools\nimport torch\nrun_double = functools.partial(torch.mul, other=2)"
+    + GREET,
+    "in a thread": double(
+        "with ThreadPoolExecutor(1) as pool:\n    return pool.submit(torch.mul, x, 2).result()",
+        "import torch\nfrom concurrent.futures import ThreadPoolExecutor",
+    ),
+    "as a thread": double(
+        "found = [x + x]\nthread = threading.Thread(target=torch.mul, args=(x, 2), kwargs={'out': found[0]})\n"
+        "thread.start()\nthread.join()\nreturn found[0]",
+        "import threading\nimport torch\nthreading.excepthook = lambda _: None",
+    ),
     "tests": double("from tests.harness import explain\nreturn x + x"),
     "tests by name": double(
         "import importlib\nimportlib.import_module('tests.harness.explain')\nreturn x + x"
