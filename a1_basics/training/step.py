@@ -19,6 +19,7 @@ from torch import Tensor, nn, optim
 
 from shared.device import autocast
 from shared.doors.protocols import Attend, BasicsDoor, TrainJob
+from shared.store.kinds.checkpoint import unshared
 
 Batch = tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]
 
@@ -34,8 +35,7 @@ class TrainState:
 
     def save(self, directory: Path) -> None:
         """Write the state into an empty directory."""
-        weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
-        save_file(weights, directory / "model.safetensors")
+        save_file(unshared(self.model.state_dict()), directory / "model.safetensors")
         torch.save(self.optimizer.state_dict(), directory / "optimizer.pt")
         progress = {"steps_done": self.steps_done, "memory": self.memory}
         (directory / "state.json").write_text(json.dumps(progress), encoding="utf-8")

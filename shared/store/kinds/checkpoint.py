@@ -30,18 +30,25 @@ def write_checkpoint(
     Raises:
         ArtifactError: the disk has less room than the weights take.
     """
-    seen: set[int] = set()
-    tensors = {}
-    for name, tensor in state_dict.items():
-        plain = tensor.detach().cpu().contiguous()
-        tensors[name] = plain.clone() if plain.data_ptr() in seen else plain
-        seen.add(plain.data_ptr())
+    tensors = unshared(state_dict)
     draft.require_free(sum(tensor.nbytes for tensor in tensors.values()))
     save_file(tensors, draft.path / "model.safetensors", metadata={"format": "pt"})
     records = {"model.json": _to_record(model_config)} | ({"training.json": training} if training else {})
     for name, record in records.items():
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False)
         (draft.path / name).write_text(text + "\n", encoding="utf-8")
+
+
+def unshared(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, each with memory of its own, as safetensors asks; what is not shared is not copied."""
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in state_dict.items():
+        plain = tensor.detach().cpu().contiguous()
+        memory = plain.untyped_storage().data_ptr()
+        tensors[name] = plain.clone() if memory in seen else plain
+        seen.add(memory)
+    return tensors
 
 
 def _to_record(config: ModelShape) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from a1_basics.model.bigram import Bigram
 from a1_basics.training.adamw import AdamW, ForeachAdamW
@@ -206,6 +207,41 @@ def test_state_survives_the_disk_bit_for_bit(tmp_path):
     step(state)
     step(restored)
     assert torch.equal(state.model.weight, restored.model.weight)
+
+
+class TiedLM(torch.nn.Module):
+    """A learner's own tied model: one tensor under two names; and a window of it under a third."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(7, 4)
+        self.head = torch.nn.Linear(4, 7, bias=False)
+        self.head.weight = self.embedding.weight
+        self.register_buffer("letters", self.embedding.weight.detach()[2:5])
+
+    def forward(self, ids):
+        return self.head(self.embedding(ids))
+
+
+def test_a_tied_model_survives_the_disk_and_stays_tied(tmp_path):
+    def fresh():
+        model = TiedLM()
+        return TrainState(model, ForeachAdamW(model.parameters(), lr=0.1))
+
+    def step(state):
+        state.optimizer.zero_grad()
+        state.model(torch.arange(7)).square().sum().backward()
+        state.optimizer.step()
+
+    state, restored = fresh(), fresh()
+    step(state)
+    state.save(tmp_path)
+    assert set(load_file(tmp_path / "model.safetensors")) == set(state.model.state_dict())
+    restored.load(tmp_path)
+    step(state)
+    step(restored)
+    assert restored.model.head.weight is restored.model.embedding.weight
+    assert torch.equal(state.model.head.weight, restored.model.head.weight)
 
 
 @pytest.mark.parametrize("target", ["path", "buffer"])
