@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from shared.doors.protocols import Evaluation
+from shared.doors.protocols import Attend, Evaluation
 
 
 def token_nats(
@@ -28,13 +28,15 @@ def evaluate(
     stride: int | None = None,
     max_batches: int | None = None,
     on_batch: Callable[[int, int], None] | None = None,
+    attend: Attend | None = None,
 ) -> Evaluation:
     """Predict every token of the array but the first once, each from at least `context_length - stride` others.
 
     Windows of `context_length` advance by `stride` (default: a whole window, the cheapest) and count only what no
     earlier window counted. `token_bytes[id]` is the length of the token's text. `on_batch(done, total)` is told of
-    progress.
+    progress; `attend` is the attention to call the model with (None: its own).
     """
+    slots = {} if attend is None else {"attend": attend}  # a bigram, for one, has no such slot
     stride = stride or context_length
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), "cpu")
     starts = np.arange(0, max(len(tokens) - 1 - (context_length - stride), 1), stride)
@@ -50,7 +52,7 @@ def evaluate(
             windows[row, : len(piece)] = piece
             counted[row, 0 if start == 0 else context_length - stride : len(piece) - 1] = True
         ids = torch.from_numpy(windows).to(device)
-        nats = token_nats(model(ids[:, :-1]), ids[:, 1:]).double().cpu().numpy()
+        nats = token_nats(model(ids[:, :-1], **slots), ids[:, 1:]).double().cpu().numpy()
         total_nats += float(nats[counted].sum())
         num_tokens += int(counted.sum())
         num_bytes += int(token_bytes[windows[:, 1:][counted]].sum())

@@ -82,6 +82,7 @@ def run_language_model(
             context_length,
             job.batch_size // job.microbatches,
             max_batches=job.evaluate_batches * job.microbatches,
+            attend=attend,
         )
         state.model.train()
         return {runner.VALIDATION_LOSS: found.nats_per_token, "validation_bits_per_byte": found.bits_per_byte}

@@ -8,12 +8,14 @@ import torch
 
 from a1_basics import adapters
 from a1_basics.training.adamw import AdamW
+from a1_basics.training.evaluate import evaluate
 from a1_basics.training.loop import fresh_model
 from a1_basics.training.step import TrainState, language_model_step, parameter_groups
 from shared.doors.protocols import ModelConfig, TrainJob
 from shared.errors import ArtifactError, ConfigError
+from shared.runs.runlog import VALIDATION_LOSS
 from shared.store.artifacts import Store
-from shared.store.kinds import read_checkpoint, read_run_log, write_checkpoint
+from shared.store.kinds import read_checkpoint, read_run_log, read_shards, write_checkpoint
 from tests.units.a1_basics.byte_shards import save_byte_shards
 
 MODEL = ModelConfig(vocab_size=257, context_length=8, d_model=16, num_layers=1, num_heads=2, d_ff=32)
@@ -126,3 +128,29 @@ def test_weights_alone_make_a_checkpoint_to_go_on_from(job):
         write_checkpoint(draft, MODEL, model.state_dict())
     digest = adapters.train(dataclasses.replace(job, init="foreign"))
     assert store.open(digest, "Checkpoint").parents["init"] == draft.artifact.digest
+
+
+FORGETFUL = """
+def run_scaled_dot_product_attention(Q, K, V, mask=None):
+    return 0 * Q  # attends to nothing: with it a model is blind to all but the last token
+"""
+
+
+def test_validation_uses_the_attention_that_was_trained(job, tmp_path):
+    own = tmp_path / "adapters.py"
+    own.write_text(FORGETFUL, encoding="utf-8")
+    adapters.train(dataclasses.replace(job, impl=str(own)))
+    store = Store(job.store)
+    _, weights = read_checkpoint(store.open("one", "Checkpoint"))
+    shards = read_shards(store.open("first", "Shards"))
+    model = adapters.build_model(MODEL)
+    model.load_state_dict(weights)
+    tokens, token_bytes = shards.tokens("val"), np.ones(MODEL.vocab_size, dtype=np.int64)
+
+    def loss(attend):
+        window = MODEL.context_length
+        return evaluate(model, tokens, token_bytes, window, 4, max_batches=1, attend=attend).nats_per_token
+
+    _, records = read_run_log(store.open("one", "RunLog"))
+    logged = [record[VALIDATION_LOSS] for record in records if VALIDATION_LOSS in record][-1]
+    assert logged == loss(lambda layer, q, k, v: 0 * q) != loss(None)
