@@ -121,11 +121,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ArtifactError: a file is missing, cut or changed; the message names it.
     """
-    try:
-        digests = json.loads((path / _DIGESTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} has no readable {_DIGESTS}: {error}") from error
-    for name, wanted in digests.items():
+    for name, wanted in _read_digests(path).items():
         if not (path / name).is_file():
             raise ArtifactError(f"{path / name} is missing")
         size = (path / name).stat().st_size
@@ -135,6 +131,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise ArtifactError(f"{path / name} has changed since it was written (its SHA-256 differs)")
     runner = json.loads((path / _RUNNER).read_text(encoding="utf-8"))
     return Checkpoint(step=runner["step"], path=path, runner=runner)
+
+
+def _read_digests(path: Path) -> dict[str, dict[str, Any]]:
+    """What the files of a checkpoint must be. Nothing vouches for this file but its own shape, so that is looked at."""
+    try:
+        digests = json.loads((path / _DIGESTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} has no readable {_DIGESTS}: {error}") from error
+    entries = digests.values() if isinstance(digests, dict) else [None]
+    if not all(isinstance(entry, dict) and entry.keys() == {"sha256", "bytes"} for entry in entries):
+        raise ArtifactError(f"{path / _DIGESTS} does not hold a SHA-256 and a size for each file")
+    if _RUNNER not in digests:  # every save lists it, whatever else the state wrote
+        raise ArtifactError(f"{path / _DIGESTS} says nothing of {_RUNNER}")
+    return digests
 
 
 def _step_of(path: Path) -> int:

@@ -237,6 +237,17 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path, undisturbe
     assert result.state.position == undisturbed[0]
 
 
+@pytest.mark.parametrize(
+    "content", ["[]", "null", "{}", '{"runner.json": 5}', '{"runner.json": {"bytes": 5}}']
+)
+def test_a_list_of_digests_of_another_shape_is_passed_over(tmp_path, undisturbed, content):
+    go(tmp_path, num_steps=21)
+    (tmp_path / "checkpoints" / "step-00000021" / "digests.json").write_text(content)
+    with pytest.warns(UserWarning, match=r"passing over .*digests\.json"):
+        result = go(tmp_path)
+    assert (result.resumed_step, result.state.position) == (14, undisturbed[0])
+
+
 def test_when_every_checkpoint_is_damaged_the_run_begins_anew(tmp_path, undisturbed):
     go(tmp_path, num_steps=21)
     for path in (tmp_path / "checkpoints").glob("step-*/walk.json"):
