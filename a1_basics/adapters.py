@@ -19,7 +19,7 @@ from a1_basics.model.bigram import Bigram
 from a1_basics.model.classic import ClassicLM
 from a1_basics.model.rope import RotaryEmbedding
 from a1_basics.model.transformer import TransformerLM, transformer_block
-from a1_basics.tokenizers import bpe_fast, chars, split_bpe
+from a1_basics.tokenizers import bpe_fast, chars, split_bpe, split_train
 from a1_basics.training import adamw, batches, checkpoint, clip, evaluate, loss, sample, schedule
 from shared.doors.protocols import (
     ClassicConfig,
@@ -299,6 +299,13 @@ def generate_tokens(
         generator=torch.Generator().manual_seed(seed),
         end_token=end_token,
     )
+
+
+def train_split_bpe(
+    input_path: str | os.PathLike[str], vocab_size: int, special_tokens: list[str], pattern: str
+) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
+    """`run_train_bpe` on pre-tokens that another published pattern cuts: a name of `SPLIT_PATTERNS`."""
+    return split_train.train_split_bpe(input_path, vocab_size, special_tokens, pattern)
 
 
 def build_tokenizer(files: TokenizerFiles) -> TokenizerLike:

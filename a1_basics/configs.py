@@ -21,6 +21,7 @@ class TrainTokenizer:
     name: str = "toy"  # the Tokenizer's name
     kind: Literal["bpe", "chars", "bytes"] = "bpe"  # byte pairs, or a token for each character or byte
     vocab_size: int = 2048  # bpe alone: 256 bytes, the special tokens, and one for each merge
+    pattern: str = "gpt2"  # bpe alone: what cuts text before anything is merged, as gpt2, llama3 or qwen2 do
     special_tokens: tuple[str, ...] = (DOCUMENT_END,)  # never split, never merged into
     impl: str = "reference"  # who learns it: reference, learner, a dotted package, or a path
     store: Path = Path("artifacts")  # where artifacts lie

@@ -53,6 +53,7 @@ EXERCISES: tuple[Exercise, ...] = (
 )
 
 HOOKS: dict[str, tuple[str, ...]] = {
+    "train_split_bpe": ("train_bpe",),
     "build_tokenizer": ("tokenizer",),
     "build_model": (
         "linear",

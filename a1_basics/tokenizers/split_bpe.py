@@ -31,9 +31,9 @@ from shared.store.kinds.tokenizer import TokenizerFiles
 # Where text may be cut so that its parts have the pre-tokens of the whole, under every known pattern: before a space
 # or tab that follows something else, and between a letter and a sign. The signs are such that normalization never
 # joins one to what stands before it; the underscore is left out, for it belongs to words (`single_word`).
-_CLEAN_CUT = regex.compile(
-    r"(?<=\S)(?=[ \t])|(?<=\p{L})(?=[!-/:-@\[-\^`{-~\u3001\u3002\uff0c\uff0e\uff01\uff1f\uff1a\uff1b\uff09\u300d])"
-)
+_CUT = r"(?<=\S)(?=[ \t])|(?<=\p{L})(?=[!-/:-@\[-\^`{-~\u3001\u3002\uff0c\uff0e\uff01\uff1f\uff1a\uff1b\uff09\u300d])"
+_CLEAN_CUT = regex.compile(_CUT)
+_LAST_CLEAN_CUT = regex.compile(f"(?r){_CUT}")  # (?r) searches from the end
 _SEARCH_CHARS = 1 << 14  # looked through at once for a cut, from the end
 _CACHED_WORDS, _CACHED_WORD_CHARS = 1 << 17, 64
 _SHORT_WORD_BYTES = 64
@@ -49,6 +49,12 @@ def nfc(text: str) -> str:
     are put in order first.
     """
     return unicodedata.normalize("NFC", _MANY_MARKS.sub(_ordered_marks, text))
+
+
+def plain_cut(text: str) -> int:
+    """The last place at which text without added tokens may be cut, not normalized, by any pattern; 0 if none."""
+    found = _LAST_CLEAN_CUT.search(text)
+    return found.start() if found else 0
 
 
 def _ordered_marks(match: "regex.Match[str]") -> str:

@@ -12,16 +12,50 @@ changes, and the words come from outside, so that rules for cutting can be compa
 """
 
 import heapq
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import regex
 
+from a1_basics.tokenizers.bpe import Merges, Vocab, initial_vocab
+from a1_basics.tokenizers.pretokenize import SpecialTokens, corpus_bytes, stream_pieces
+from a1_basics.tokenizers.split_bpe import plain_cut
+from shared.store.kinds.split_patterns import SPLIT_PATTERNS
+
 Pair = tuple[bytes, bytes]
+_BLOCK_CHARS = 1 << 20
 _GLUED = -1
 _NEVER = 1 << 62
 _COMPLEMENT = bytes(255 - byte for byte in range(256))
+
+
+def train_split_bpe(
+    input_path: str | os.PathLike[str], vocab_size: int, special_tokens: Sequence[str], pattern: str
+) -> tuple[Vocab, Merges]:
+    """Learn at most `vocab_size` tokens from a text file that the named pattern cuts; `bpe.train_bpe` for any pattern.
+
+    Memory grows with the different pre-tokens, not with the file.
+
+    Raises:
+        ConfigError: `vocab_size` is below 256 plus the special tokens.
+        DataError: the file is missing or empty.
+        KeyError: no pattern of this name.
+    """
+    special = SpecialTokens(special_tokens)
+    vocab = initial_vocab(vocab_size, special)
+    corpus_bytes(input_path)
+    pieces = stream_pieces(_blocks(input_path), special, plain_cut)
+    words = count_words((text for text, is_special in pieces if not is_special), SPLIT_PATTERNS[pattern])
+    merges = learn_merges(words, vocab_size - len(vocab))
+    return vocab | {len(vocab) + index: a + b for index, (a, b) in enumerate(merges)}, merges
+
+
+def _blocks(path: str | os.PathLike[str]) -> Iterator[str]:
+    with open(path, encoding="utf-8", newline="") as file:
+        while block := file.read(_BLOCK_CHARS):
+            yield block
 
 
 def count_words(texts: Iterable[str], pattern: str) -> Counter[bytes]:

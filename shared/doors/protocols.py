@@ -355,6 +355,12 @@ class BasicsDoor(Protocol):
         """New tokens after `prompt`, until `end_token` (which is yielded) or `max_new_tokens`."""
         ...
 
+    def train_split_bpe(
+        self, input_path: str | os.PathLike[str], vocab_size: int, special_tokens: list[str], pattern: str
+    ) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
+        """`run_train_bpe` on pre-tokens that another published pattern cuts: a name of `SPLIT_PATTERNS`."""
+        ...
+
     def build_tokenizer(self, files: TokenizerFiles) -> TokenizerLike:
         """The tokenizer of an artifact, of any type and split pattern that the store knows."""
         ...

@@ -94,6 +94,25 @@ def test_every_kind_is_trained_encodes_and_comes_back(store, kind):
     assert decoded_documents(store, kind, kind) == DOCUMENTS
 
 
+def test_text_is_cut_by_the_pattern_that_was_asked_for(store):
+    runs = store.root.parent / "runs"
+    train_tokenizer.main(TrainTokenizer("c", "t", vocab_size=270, pattern="qwen2", store=store.root))
+    files = read_tokenizer(store.open("t", "Tokenizer"))
+    assert files.pattern == "qwen2"
+    assert not any(len(token) > 1 and token.strip().isdigit() for token in files.vocab.values())
+    encode.main(Encode("c", "t", "t", store=store.root, runs=runs))
+    assert decoded_documents(store, "t", "t") == DOCUMENTS
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [({"pattern": "qwen"}, "qwen2"), ({"pattern": "llama3", "kind": "bytes"}, "--kind bytes")],
+)
+def test_a_pattern_that_cannot_be_is_refused(store, asked, word):
+    with pytest.raises(ConfigError, match=word):
+        train_tokenizer.main(TrainTokenizer("c", "t", store=store.root, **asked))
+
+
 def test_a_character_that_training_did_not_see_stops_encoding_by_name(store):
     with store.draft("Corpus", config={}, parents={}, name="other") as draft:
         write_corpus(draft, {"train": ["the\ntheλ"]})
