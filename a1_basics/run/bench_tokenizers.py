@@ -254,7 +254,7 @@ def encoding_benches(name: str, text: str, ours: bpe_fast.Tokenizer) -> Iterator
             f"{len(texts):,} lines of {name} as list[str], warm",
             named("gigatoken"),
             lambda: theirs["warm"].encode_batch(texts, parallel=False),
-            lambda: ours.encode_batch(texts)[0],
+            lambda: ours.encode_end_to_end(texts)[0],
             work=sum(len(line.encode("utf-8")) for line in texts) / 1e6,
         )
     if tiktoken := peer("tiktoken"):

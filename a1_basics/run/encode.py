@@ -20,10 +20,10 @@ import numpy as np
 from jaxtyping import Int
 
 from a1_basics.configs import ENCODE, Encode
-from shared.doors.protocols import TokenizerLike
+from shared.doors.protocols import EndToEndTokenizer, TokenizerLike
 from shared.doors.resolve import door, source_roots
 from shared.doors.tokenizers import open_tokenizer
-from shared.errors import ArtifactError
+from shared.errors import ArtifactError, ContractError
 from shared.runs.parallel import available_cores
 from shared.runs.program import run_program
 from shared.runs.steps import already_made, recorded, step_key
@@ -157,11 +157,31 @@ class PartEncoder:
                 f"{part.path} does not end with {DOCUMENT_END}: it was written by other means"
             )
         num_bytes = len(data) - len(MARKER) * len(documents)
-        if hasattr(self.tokenizer, "encode_batch"):  # all documents in one call
-            ids, ends = self.tokenizer.encode_batch(documents)  # type: ignore[attr-defined]
+        if isinstance(self.tokenizer, EndToEndTokenizer):
+            ids, ends = self.tokenizer.encode_end_to_end(documents)
+            require_end_to_end(ids, ends, len(documents))
             return np.insert(ids, ends, self.end_of_text_id), num_bytes
         closed = ([*self.tokenizer.encode(document), self.end_of_text_id] for document in documents)
         return np.fromiter(chain.from_iterable(closed), dtype=np.uint32), num_bytes
+
+
+def require_end_to_end(ids: np.ndarray, ends: np.ndarray, num_texts: int) -> None:
+    """Hold a tokenizer to what `EndToEndTokenizer` promises: ids written to Shards are never looked at again.
+
+    Raises:
+        ContractError: the arrays are not one row of ids with the end of each text in it.
+    """
+    shapes = np.shape(ids), np.shape(ends)
+    if (
+        len(shapes[0]) != 1
+        or shapes[1] != (num_texts,)
+        or np.any(np.diff(ends, prepend=0) < 0)
+        or len(ids) != (ends[-1] if num_texts else 0)
+    ):
+        raise ContractError(
+            f"encode_end_to_end gave ids of shape {shapes[0]} and ends of shape {shapes[1]} for {num_texts} texts; "
+            f"wanted all ids in one row and {num_texts} ends in it, in order, the last at its end"
+        )
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ def cut_at_special_tokens(
 class Tokenizer(bpe.Tokenizer):
     """`bpe.Tokenizer` with a cache of pre-tokens, and merging whose time is n log n in a pre-token's length.
 
-    `encode_array` and `encode_batch` give ids as an array of `dtype`, two bytes each while the vocabulary allows it.
+    `encode_array` and `encode_end_to_end` give ids as an array of `dtype`, two bytes each while the vocabulary allows.
     They can write into an array of the caller's, which saves asking the system for fresh memory. A tokenizer serves
     one thread at a time.
 
@@ -262,7 +262,7 @@ class Tokenizer(bpe.Tokenizer):
         out = self._room(len(text) + len(rows), out)
         return out[: self._encode_rows(rows, out)[-1]]
 
-    def encode_batch(
+    def encode_end_to_end(
         self, texts: Sequence[str], out: Int[np.ndarray, " room"] | None = None
     ) -> tuple[Int[np.ndarray, " ids"], Int[np.ndarray, " texts"]]:
         """The ids of many texts end to end, and where each text's end; the texts are encoded apart.

@@ -7,7 +7,7 @@ orders and return conventions of the public assignments; the hooks at the end of
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, runtime_checkable
@@ -143,6 +143,17 @@ class TokenizerLike(Protocol):
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]: ...
 
     def decode(self, ids: list[int]) -> str: ...
+
+
+@runtime_checkable
+class EndToEndTokenizer(TokenizerLike, Protocol):
+    """A tokenizer that also encodes many texts in one call. Optional, so its name is one that nobody has by chance."""
+
+    def encode_end_to_end(
+        self, texts: Sequence[str]
+    ) -> tuple[Int[np.ndarray, " ids"], Int[np.ndarray, " texts"]]:
+        """The ids of all texts in one array, and where each text's end in it; the texts are encoded apart."""
+        ...
 
 
 @runtime_checkable

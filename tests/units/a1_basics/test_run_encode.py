@@ -15,7 +15,7 @@ from a1_basics.run import encode as encode_program
 from a1_basics.run import train_tokenizer
 from a1_basics.run.encode import PartEncoder, parts
 from a1_basics.tokenizers import bpe, bpe_fast
-from shared.errors import ArtifactError
+from shared.errors import ArtifactError, ContractError
 from shared.store.artifacts import Store
 from shared.store.kinds import DOCUMENT_END, read_shards, read_tokenizer, write_corpus
 
@@ -35,6 +35,45 @@ def test_parts_of_a_file_encode_as_its_documents_do(tmp_path, module, part_bytes
     wanted = [i for document in documents for i in [*tokenizer.encode(document), 256]]
     assert np.concatenate([ids for ids, _ in encoded]).tolist() == wanted
     assert sum(num_bytes for _, num_bytes in encoded) == len("".join(documents).encode())
+
+
+class WithABatchOfTheirOwn(bpe.Tokenizer):
+    """A learner's tokenizer, whose `encode_batch` gives what most people's does: a list for each text."""
+
+    def encode_batch(self, texts):
+        return [self.encode(text) for text in texts]
+
+
+class LyingEndToEnd(bpe.Tokenizer):
+    def __init__(self, answer):
+        super().__init__({i: bytes([i]) for i in range(256)}, [], [])
+        self.answer = answer
+
+    def encode_end_to_end(self, texts):
+        ids, ends = self.answer
+        return np.array(ids), np.array(ends)
+
+
+def two_documents(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text(f"ab{DOCUMENT_END}cd{DOCUMENT_END}")
+    return next(parts(path, 0, path.stat().st_size))
+
+
+def test_a_method_of_the_same_name_is_not_taken_for_ours(tmp_path):
+    tokenizer = WithABatchOfTheirOwn({i: bytes([i]) for i in range(256)}, [], [])
+    ids, _ = PartEncoder(tokenizer, 256)(two_documents(tmp_path))
+    assert ids.tolist() == [97, 98, 256, 99, 100, 256]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [([[97, 98], [99, 100]], [2, 4]), ([97, 98, 99, 100], [4]), ([97], [4, 2]), ([97, 98, 99, 100], [2, 3])],
+    ids=["a row for each text", "an end too few", "ends out of order", "ids after the last end"],
+)
+def test_ids_that_are_not_end_to_end_are_refused(tmp_path, answer):
+    with pytest.raises(ContractError, match="for 2 texts"):
+        PartEncoder(LyingEndToEnd(answer), 256)(two_documents(tmp_path))
 
 
 def test_a_file_without_its_last_marker_is_refused(tmp_path):

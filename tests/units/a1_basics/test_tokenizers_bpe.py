@@ -80,7 +80,7 @@ def test_clear_and_fast_encoding_agree_with_the_oracle(text, other, special_toke
         assert fast.decode(ids) == sample
         assert list(fast.encode_iterable(sample)) == list(clear.encode_iterable([sample])) == ids
         assert fast.encode_array(sample.encode()).tolist() == ids
-    joined, ends = fast.encode_batch([text, "", other, text])
+    joined, ends = fast.encode_end_to_end([text, "", other, text])
     assert joined.tolist() == clear.encode(text) + clear.encode(other) + clear.encode(text)
     assert ends.tolist() == [len(clear.encode(text))] * 2 + [
         len(clear.encode(text)) + len(clear.encode(other)),
@@ -127,7 +127,7 @@ def test_an_array_given_for_the_ids_is_used():
 def test_texts_of_a_batch_are_encoded_apart(texts):
     # "<|e" and "|>" in neighbouring texts are no special token.
     tokenizer = bpe_fast.Tokenizer(byte_vocab([]), [], ["<|e|>"])
-    ids, ends = tokenizer.encode_batch(texts)
+    ids, ends = tokenizer.encode_end_to_end(texts)
     begins = [0, *ends.tolist()]
     for text, begin, end in zip(texts, begins, ends.tolist(), strict=False):
         assert ids[begin:end].tolist() == tokenizer.encode(text)
@@ -143,7 +143,9 @@ def test_without_numba_the_clear_version_serves(tmp_path, monkeypatch):
     text = f"lowest 한{END}국 newer"
     out = np.empty(plain.room_for(text), dtype=plain.dtype)
     assert plain.encode(text) == plain.encode_array(text, out=out).tolist() == fast.encode(text)
-    for ours, theirs in zip(plain.encode_batch([text, "low"]), fast.encode_batch([text, "low"]), strict=True):
+    for ours, theirs in zip(
+        plain.encode_end_to_end([text, "low"]), fast.encode_end_to_end([text, "low"]), strict=True
+    ):
         assert ours.tolist() == theirs.tolist()
 
 
