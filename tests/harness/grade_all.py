@@ -5,9 +5,11 @@
 Written answers wait in `reading.csv` for a person's points; the next run counts them.
 
 Each entry of the submissions folder is one submission: an adapters file, a folder that holds one (`adapters.py`,
-`<stage>/adapters.py`, `learner/<stage>/adapters.py` or `tests/adapters.py`), or a zip of such a folder. Submissions
-run in processes, working directories and homes of their own, with this checkout's tests and limits. They are not shut
-in from the file system: use a machine whose other data you would show to students, or the autograder's container.
+`<stage>/adapters.py`, `learner/<stage>/adapters.py` or `tests/adapters.py`), or a zip of such a folder. An entry that
+is none of these, or that cannot be graded, is an error in a row of its own: nobody who handed in is missing from the
+table. Submissions run in processes, working directories and homes of their own, with this checkout's tests and limits.
+They are not shut in from the file system: use a machine whose other data you would show to students, or the
+autograder's container.
 """
 
 import csv
@@ -17,6 +19,8 @@ import os
 import shutil
 import tempfile
 import zipfile
+from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,10 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     chosen = commands.parse(arguments, argv)
     if chosen.submissions is None or not chosen.submissions.is_dir():
         raise ConfigError(f"SUBMISSIONS={chosen.submissions}: wanted a folder with one entry per submission")
-    entries = sorted(
-        p for p in chosen.submissions.iterdir() if not p.name.startswith(".") and is_submission(p)
-    )
-    if not entries:
+    entries = named(p for p in chosen.submissions.iterdir() if not p.name.startswith("."))
+    if not any(is_submission(entry) for entry in entries.values()):
         raise ConfigError(f"SUBMISSIONS={chosen.submissions} holds no submission: folders, .py or .zip files")
     console = Console(highlight=False, soft_wrap=True)
     exercises = chosen.workspace.chosen(chosen.stage, chosen.problem)
@@ -61,15 +63,17 @@ def main(argv: list[str] | None = None) -> int:
     graded: dict[str, StageGrade] = {}
     failed = 0
 
-    def one(entry: Path) -> tuple[Path, StageGrade | None, str]:
+    def one(item: tuple[str, Path]) -> tuple[str, StageGrade | None, str]:
+        name, entry = item
         try:
-            return entry, grade_submission(chosen.workspace, chosen.stage, entry, chosen.problem), ""
-        except (WorkspaceError, zipfile.BadZipFile, OSError, RuntimeError) as error:
-            return entry, None, str(error)
+            return name, grade_submission(chosen.workspace, chosen.stage, entry, chosen.problem), ""
+        except WorkspaceError as error:
+            return name, None, str(error)
+        except Exception as error:  # a damaged archive fails in many ways, and must cost nobody else a grade
+            return name, None, f"{entry.name}: {type(error).__name__}: {error}"
 
     with ThreadPoolExecutor(min(chosen.jobs, len(entries))) as pool:
-        for entry, grade, error in pool.map(one, entries):
-            name = entry.stem if entry.is_file() else entry.name
+        for name, grade, error in pool.map(one, entries.items()):
             folder = chosen.out / name
             if grade is None:
                 failed += 1
@@ -115,8 +119,22 @@ def outcome_cell(problem: ProblemGrade) -> str:
 
 
 def is_submission(path: Path) -> bool:
-    """Whether an entry of the folder is taken for a submission."""
-    return path.is_dir() or path.suffix in (".py", ".zip")
+    """Whether an entry of the folder is of a form that can be graded."""
+    return path.is_dir() or (path.is_file() and path.suffix.lower() in (".py", ".zip"))
+
+
+def named(entries: Iterable[Path]) -> dict[str, Path]:
+    """Entries by the name of their rows: without suffix, but with it where two would share a row and a folder."""
+    short = {
+        entry: entry.stem if not entry.is_dir() and is_submission(entry) else entry.name for entry in entries
+    }
+    # Some file systems take two names that differ in case alone for one.
+    taken = Counter(
+        name for entry, stem in short.items() for name in {stem.casefold(), entry.name.casefold()}
+    )
+    return {
+        stem if taken[stem.casefold()] == 1 else entry.name: entry for entry, stem in sorted(short.items())
+    }
 
 
 def _no_formula(cell: str) -> str:
@@ -128,13 +146,15 @@ def grade_submission(workspace: Workspace, stage: str, entry: Path, problem: str
     """Grade one submission with a warm process and a home of its own.
 
     Raises:
-        WorkspaceError: there is no adapters file in it.
+        WorkspaceError: there is no adapters file in it, or it is of a form that is not taken.
     """
+    if not is_submission(entry):
+        raise ConfigError(f"{entry.name} was not graded: wanted a folder, a .py file or a .zip file")
     with tempfile.TemporaryDirectory(prefix="submission-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         home.mkdir()
         place = entry.resolve()
-        if entry.suffix == ".zip":
+        if entry.is_file() and entry.suffix.lower() == ".zip":
             place = Path(folder) / "unpacked"
             unpack(entry, place)
         with Grader(workspace, jobs=1, environment={"HOME": str(home), "TMPDIR": folder}) as grader:
