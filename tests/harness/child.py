@@ -27,8 +27,9 @@ from _pytest.skipping import evaluate_skip_marks
 
 from shared.doors.load import WORKSPACE, Source, load_source, locate
 from tests.harness import explain
-from tests.harness.guard import ForbiddenImport, ImportGuard, Seals, reference_files
+from tests.harness.guard import ForbiddenImport, ImportGuard, reference_files
 from tests.harness.records import Recorder
+from tests.harness.seals import Seals
 from tests.harness.traps import ForbiddenCall, Traps
 
 MAX_TEXT = 4000
@@ -150,68 +151,89 @@ class Door:
         return call if inspect.isroutine(function) else function
 
 
-class Reporter:
-    """The pytest plugin of a graded run: the `adapters` fixture, and a record for each test."""
+def reporter(
+    load: Callable[[pytest.Session], Door | None],
+    look: Callable[[], None],
+    source: Source,
+    root: Path,
+    recorder: Recorder,
+    marker: str,
+) -> ModuleType:
+    """The pytest plugin of a graded run: the `adapters` fixture, and a record for each test.
 
-    def __init__(
-        self, load: Callable[[], Door | None], source: Source, root: Path, recorder: Recorder, marker: str
-    ) -> None:
-        self.load, self.source, self.root, self.send, self.marker = load, source, root, recorder.send, marker
-        self.door: Door | None = None
-        self._phases: dict[str, list[tuple[str, str, dict[str, str] | None, float]]] = {}
+    What it sends, and with what, is in closures: the plugin is within learner code's reach, and has no attribute that
+    would change a record. `look` is called before each test, to see whether it is still the one that was collected.
+    """
+    send = recorder.send
+    door: Door | None = None
+    phases: dict[str, list[tuple[str, str, dict[str, str] | None, float]]] = {}
 
     @pytest.fixture
-    def adapters(self) -> Door | None:
+    def adapters() -> Door | None:
         """The door of the stage under grading, every test starting from the same random state."""
         seed_everything()
-        return self.door
+        return door
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> bool | None:
+    def pytest_runtestloop(session: pytest.Session) -> bool | None:
         """Import the implementation once all tests are in memory: it cannot rewrite the files they come from."""
-        self.door = self.load()
-        return True if self.door is None else None
+        nonlocal door
+        door = load(session)
+        return True if door is None else None
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         order = {item: 2 * ("[" in item.name and "after" in item.name) - 1 for item in items}
         items.sort(key=lambda item: order[item] if Path(item.path) == CANARY_FILE else 0)
-        self.send("selected", tests=[_identity(item, self.root) for item in items])
+        send("selected", tests=[_identity(item, root) for item in items])
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+    def pytest_collectreport(report: pytest.CollectReport) -> None:
         if report.failed:
-            self.send("collect_error", file=report.nodeid, text=str(report.longrepr)[-MAX_TEXT:])
+            send("collect_error", file=report.nodeid, text=str(report.longrepr)[-MAX_TEXT:])
 
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
-        identity = _identity(item, self.root)
-        self._phases[identity] = []
+    def pytest_runtest_protocol(item: pytest.Item) -> Any:
+        look()
+        identity = _identity(item, root)
+        phases[identity] = []
         sys.stdout.flush()
-        os.write(1, f"\n{self.marker} {identity}\n".encode())
-        self.send("start", test=identity)
+        os.write(1, f"\n{marker} {identity}\n".encode())
+        send("start", test=identity)
         yield
-        phases = self._phases.pop(identity)
-        bad = next((phase for phase in phases if phase[1] != "passed"), None)
-        names = [phase[0] for phase in phases]
+        went = phases.pop(identity)
+        bad = next((phase for phase in went if phase[1] != "passed"), None)
+        names = [phase[0] for phase in went]
         outcome = bad[1] if bad else "passed" if names == ["setup", "call", "teardown"] else "incomplete"
         sys.stdout.flush()
-        self.send(
+        send(
             "result",
             test=identity,
             outcome=outcome,
             phase=bad[0] if bad else "call",
             lesson=bad[2] if bad else None,
-            seconds=sum(phase[3] for phase in phases),
+            seconds=sum(phase[3] for phase in went),
         )
 
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
+    def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
         result = yield
         report = result.get_result()
         lesson = None
         if call.excinfo is not None:
-            lesson = _lesson(call.excinfo.value, call.excinfo.traceback, item, self.source, report)
+            lesson = _lesson(call.excinfo.value, call.excinfo.traceback, item, source, report)
         outcome = "xfail" if hasattr(report, "wasxfail") else report.outcome
-        self._phases[_identity(item, self.root)].append((call.when, outcome, lesson, call.duration))
+        phases[_identity(item, root)].append((call.when, outcome, lesson, call.duration))
+
+    plugin = ModuleType("graded_run")
+    hooks = (
+        adapters,
+        pytest_runtestloop,
+        pytest_collection_modifyitems,
+        pytest_collectreport,
+        pytest_runtest_protocol,
+        pytest_runtest_makereport,
+    )
+    vars(plugin).update({hook.__name__: hook for hook in hooks})
+    return plugin
 
 
 def seed_everything(seed: int = 0) -> None:
@@ -287,11 +309,15 @@ def _run(job: dict[str, Any], root: Path, recorder: Recorder) -> None:
 
     traps = Traps(tuple(job["forbidden"]), source.owns, ours)
     traps.install()
-    guard = ImportGuard(source, root)
+
+    def frame_taken(what: str, filename: str, line: int) -> None:
+        recorder.send("frame", what=what, file=filename, line=line)
+
+    guard = ImportGuard(source, root, frame_taken)
     seals: list[Seals] = []
 
-    def implementation() -> Door | None:
-        seals.append(Seals([root / "tests", WORKSPACE / "tests"]))
+    def implementation(session: pytest.Session) -> Door | None:
+        seals.append(Seals(graded, session))
         if job["guarded"]:
             guard.install()
         try:
@@ -310,9 +336,12 @@ def _run(job: dict[str, Any], root: Path, recorder: Recorder) -> None:
                 recorder.send("reference", names=found)
         return Door(module, source.impl, traps)
 
-    reporter = Reporter(implementation, source, root, recorder, job["marker"])
+    def look() -> None:
+        seals[0].look_at_session()
+
+    plugin = reporter(implementation, look, source, root, recorder, job["marker"])
     arguments = [*_pytest_arguments(root), str(CANARY_FILE), *job["files"]]
-    status = pytest.main(arguments, plugins=[reporter])
+    status = pytest.main(arguments, plugins=[plugin])
     recorder.send("ended", status=int(status))
     recorder.send(
         "finished",

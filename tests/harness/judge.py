@@ -146,6 +146,14 @@ class _Verdict:
                     Outcome.ERROR,
                     f"tampering: a canary that must have {wanted} is reported as {outcomes[canary]}",
                 )
+        frame = (self.by_event.get("frame") or [{}])[0]
+        if frame:
+            where = f"{Path(frame['file']).name}:{frame['line']}"
+            return (
+                Outcome.ERROR,
+                f"tampering: {where} takes hold of {frame['what']}, behind which the grader's own state lies; "
+                "a solution does not need it",
+            )
         broken = self.finished.get("seals", [])
         if broken:
             names = ", ".join(broken[:3])

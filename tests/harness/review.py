@@ -9,6 +9,11 @@ from shared.doors.load import Source
 
 ODD_MODULES = {"_pytest", "pytest", "gc", "ctypes", "unittest", "inspect", "faulthandler", "pluggy"}
 ODD_NAMES = {"sys.modules", "sys.meta_path", "sys._current_frames"}
+ODD_ATTRIBUTES = {
+    "tb_frame", "gi_frame", "cr_frame", "ag_frame", "f_back", "f_locals", "f_globals", "__closure__", "cell_contents",
+    "__traceback__", "__globals__", "__code__",
+}  # fmt: skip
+"""Ways from a function or an error to what is behind it; as text too, for `getattr`."""
 ODD_CALLS = {"os._exit", "sys._getframe", "os.kill", "atexit.register", "sys.settrace", "sys.setprofile"}
 SMALLEST_COPY_BYTES = 200
 
@@ -67,7 +72,13 @@ def worth_reading(files: list[Path], source: Source) -> Iterator[str]:
                 ast.unparse(node) in ODD_NAMES or ast.unparse(node).startswith("torch.ops.")
             ):
                 yield f"{_name(path, source)}:{node.lineno} uses {ast.unparse(node)}"
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "/proc/" in node.value:
+            elif isinstance(node, ast.Attribute) and node.attr in ODD_ATTRIBUTES:
+                yield f"{_name(path, source)}:{node.lineno} uses {node.attr}"
+            elif (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and ("/proc/" in node.value or node.value in ODD_ATTRIBUTES)
+            ):
                 yield f"{_name(path, source)}:{node.lineno} names {node.value[:40]!r}"
 
 

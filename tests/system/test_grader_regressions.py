@@ -335,9 +335,68 @@ TAMPERING = {
 }
 
 
+# From a frame, or from a module that keeps pytest's configuration, the whole run lies open.
+
+FORGE = """
+def forge(config):
+    reporter = next(p for p in config.pluginmanager.get_plugins() if hasattr(p, "pytest_runtest_makereport")
+        and "child" in getattr(p.pytest_runtest_makereport, "__module__", ""))
+    send = getattr(reporter, "send", None)
+
+    def forged(event, **fields):
+        if event == "result" and "canar" not in fields["test"]:
+            fields.update(outcome="passed", lesson=None, phase="call")
+        send(event, **fields)
+
+    if send is not None:
+        reporter.send = forged
+    for item in config.pluginmanager.getplugin("session").items:
+        if "canaries" not in str(item.path):
+            item.runtest = lambda item=item: item.__dict__.pop("runtest") and None
+"""
+TAMPERING |= {
+    "a traceback's frame": FORGE + "\n\ndef tamper():\n    try:\n        raise ValueError\n"
+    "    except ValueError as e:\n        frame = getattr(e.__traceback__, 'tb_' + 'frame')\n"
+    "    while frame is not None:\n        if 'item' in frame.f_locals:\n"
+    "            forge(frame.f_locals['item'].config)\n            return\n        frame = frame.f_back\n",
+    "a frame by inspect": FORGE
+    + "\n\ndef tamper():\n    import inspect\n    frame = inspect.currentframe()\n"
+    "    while frame is not None and 'item' not in frame.f_locals:\n        frame = frame.f_back\n"
+    "    forge(frame.f_locals['item'].config)\n",
+    "a generator's frame": "def tamper():\n    def steps():\n        yield\n    assert steps().gi_frame\n",
+    "all objects": FORGE + "\n\ndef tamper():\n    import gc\n    from _pytest.config import Config\n"
+    "    forge(next(o for o in gc.get_objects() if isinstance(o, Config)))\n",
+    "pytest's own modules": FORGE + "\n\ndef tamper():\n    import sys\n"
+    "    forge(sys.modules['_pytest.assertion.util']._config)\n",
+}
+
+
+def test_an_attribute_that_leads_to_the_grader_is_worth_reading(grader):
+    body = "try:\n    raise ValueError\nexcept ValueError as e:\n    frame = e.__traceback__.tb_frame.f_back"
+    found = graded(grader, double(body + "\nreturn x + x"))["double"]
+    assert found.outcome is Outcome.ERROR
+    assert "tb_frame" in found.message
+    for name in ("__traceback__", "tb_frame", "f_back"):
+        assert any(name in place for place in found.review), found.review
+
+
+def test_honest_code_that_takes_frames_through_a_library_passes(grader):
+    body = (
+        "import collections, logging, traceback\n"
+        "Pair = collections.namedtuple('Pair', 'a b')\n"
+        "logging.warning('%s', Pair(1, 2))\n"
+        "traceback.print_stack()\n"
+        "try:\n    raise ValueError\nexcept ValueError:\n    traceback.print_exc()\n"
+        "return x + x"
+    )
+    found = graded(grader, double(body))["double"]
+    assert found.outcome is Outcome.PASSED, found.message
+
+
 @pytest.mark.parametrize("way", TAMPERING)
 def test_tampering_is_an_error(grader, way):
-    found = graded(grader, double("return x + 1", TAMPERING[way]))["double"]
+    body = "tamper()\nreturn x + 1" if "def tamper" in TAMPERING[way] else "return x + 1"
+    found = graded(grader, double(body, TAMPERING[way]))["double"]
     assert found.outcome is Outcome.ERROR, (found.outcome, found.message)
 
 
