@@ -29,6 +29,11 @@ from shared.store.kinds import (
 INPUTS = {"checkpoint": "Checkpoint", "shards": "Shards"}
 OUTPUTS = {"report": "EvalReport"}
 
+COMBINATIONS = (
+    "combinations"  # the split of stories in which heroes want what no hero of their kind wants in training
+)
+COMBINATIONS_TOKENS = 40_000  # enough to see the gap to that text's floor, in a second
+
 LARGEST_BIGRAM_VOCAB = 16_384  # the table has vocab x vocab entries: beyond, it would not fit into memory
 
 
@@ -55,11 +60,18 @@ def main(config: EvaluateLM) -> None:
     model = parts.build_model(model_config)
     model.load_state_dict(weights)
     model.to(pick_device(config.device)).eval()
-    tokens = shards.tokens(config.split)[: config.max_tokens or None]
-    with store.draft(
-        "EvalReport", config=recorded(config), parents=inputs, name=config.name, key=key
-    ) as draft:
-        with progress(None, f"evaluate {config.name}", "batches") as bar:
+    with (
+        store.draft(
+            "EvalReport", config=recorded(config), parents=inputs, name=config.name, key=key
+        ) as draft,
+        progress(None, f"evaluate {config.name}", "batches") as bar,
+    ):
+
+        def measure(split: str, max_tokens: int) -> tuple[dict[str, Any], np.ndarray]:
+            """The model's numbers and the floor of the same documents; and their tokens."""
+            tokens, nats = shards.tokens(split)[: max_tokens or None], corpus.nats(split)
+            if nats is not None:
+                tokens, nats = whole_documents(tokens, nats, shards.end_of_text_id)
             found = parts.evaluate_model(
                 model,
                 tokens,
@@ -69,18 +81,30 @@ def main(config: EvaluateLM) -> None:
                 stride=max(1, round(model_config.context_length * config.stride_fraction)),
                 on_batch=lambda done, total: bar.advance(1, note=f"of {total}"),
             )
-        report = summary(found, config.split)
-        report |= bigram(parts, shards, tokens, token_bytes)
-        report |= floor(corpus.floor_bits_per_byte(config.split), found)
+            return summary(found) | floor(nats, token_bytes, tokens, found), tokens
+
+        numbers, tokens = measure(config.split, config.max_tokens)
+        report = {"split": config.split} | numbers | bigram(parts, shards, tokens, token_bytes)
+        if config.split == "val" and COMBINATIONS in shards.splits:
+            most = min(config.max_tokens or COMBINATIONS_TOKENS, COMBINATIONS_TOKENS)
+            others, _ = measure(COMBINATIONS, most)
+            report |= {f"{COMBINATIONS}_{name}": value for name, value in others.items()}
         write_eval_report(draft, report)
     show(report)
     print(draft.artifact)
 
 
-def summary(found: Evaluation, split: str) -> dict[str, Any]:
+def whole_documents(
+    tokens: np.ndarray, nats: np.ndarray, end_of_text_id: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The documents that lie wholly in the tokens, and their nats; all tokens and no nats where none does."""
+    [ends] = np.nonzero(tokens == end_of_text_id)
+    return (tokens[: ends[-1] + 1], nats[: len(ends)]) if len(ends) else (tokens, None)
+
+
+def summary(found: Evaluation) -> dict[str, Any]:
     """The model's own numbers."""
     return {
-        "split": split,
         "tokens": found.tokens,
         "bytes": found.num_bytes,
         "nats_per_token": found.nats_per_token,
@@ -98,21 +122,41 @@ def bigram(parts: BasicsDoor, shards: Shards, tokens: np.ndarray, token_bytes: n
     return {"bigram_nats_per_token": found.nats_per_token, "bigram_bits_per_byte": found.bits_per_byte}
 
 
-def floor(bits_per_byte: float | None, found: Evaluation) -> dict[str, Any]:
-    """The entropy of the source, which no model can beat on average; unknown for text that people wrote."""
-    if bits_per_byte is None:
+def floor(
+    nats: np.ndarray | None, token_bytes: np.ndarray, tokens: np.ndarray, found: Evaluation
+) -> dict[str, float | None]:
+    """The entropy of the documents measured, which no model can beat on average; unknown for text that people wrote.
+
+    `nats` are those of the documents that `tokens` hold.
+    """
+    if nats is None:
         return {"floor_bits_per_byte": None, "floor_nats_per_token": None}
-    nats_per_token = bits_per_byte * math.log(2) * found.num_bytes / found.tokens
-    return {"floor_bits_per_byte": bits_per_byte, "floor_nats_per_token": nats_per_token}
+    nats_per_byte = math.fsum(nats) / int(token_bytes[tokens].sum())
+    return {
+        "floor_bits_per_byte": nats_per_byte / math.log(2),
+        "floor_nats_per_token": nats_per_byte * found.num_bytes / found.tokens,
+    }
 
 
 def show(report: dict[str, Any]) -> None:
-    """Print the three rows that belong together."""
+    """Print the rows that belong together."""
     print(f"{report['split']}: {report['tokens']:,} tokens, {report['bytes']:,} bytes")
-    for label, prefix in (("counted bigram", "bigram_"), ("this model", ""), ("entropy floor", "floor_")):
-        nats, bits = report[f"{prefix}nats_per_token"], report[f"{prefix}bits_per_byte"]
-        if nats is not None:
-            print(f"  {label:<15} {nats:.4f} nats per token   {bits:.4f} bits per byte")
+    show_row("counted bigram", report, "bigram_")
+    show_row("this model", report, "")
+    show_row("entropy floor", report, "floor_")
+    if f"{COMBINATIONS}_tokens" in report:
+        print(
+            f"{COMBINATIONS}: {report[f'{COMBINATIONS}_tokens']:,} tokens of stories unlike any in training"
+        )
+        show_row("this model", report, f"{COMBINATIONS}_")
+        show_row("entropy floor", report, f"{COMBINATIONS}_floor_")
+
+
+def show_row(label: str, report: dict[str, Any], prefix: str) -> None:
+    """One row, where it is known."""
+    nats, bits = report[f"{prefix}nats_per_token"], report[f"{prefix}bits_per_byte"]
+    if nats is not None:
+        print(f"  {label:<15} {nats:.4f} nats per token   {bits:.4f} bits per byte")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ come from a second file beside it, because they differ each time and must not ch
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from shared import accounting
 from shared.report import reproduce
@@ -147,7 +148,21 @@ def gauge(run: BaseRun) -> Html | None:
         "known exactly, because the text comes from a generator that states the probability of each document: no "
         "model can do better on average. In bits per byte, which do not depend on the tokenizer."
     )
-    return tag("section", track, tag("p", explanation, class_="note"), class_="gauge")
+    notes = [tag("p", words, class_="note") for words in (explanation, combinations(evaluation)) if words]
+    return tag("section", track, notes, class_="gauge")
+
+
+def combinations(evaluation: Mapping[str, Any]) -> str | None:
+    """How far above the floor the model stays where heroes want what none of their kind wanted in training."""
+    found, floor = (evaluation.get(f"combinations_{key}bits_per_byte") for key in ("", "floor_"))
+    if found is None or floor is None:
+        return None
+    usual = evaluation["bits_per_byte"] - evaluation["floor_bits_per_byte"]
+    return (
+        "On stories that pair a hero with a goal which no hero of that kind has in training, it reaches "
+        f"{found:.3f} bits per byte, {found - floor:.3f} above the floor of that text; on stories of the usual kind it "
+        f"stays {usual:.3f} above theirs."
+    )
 
 
 def learning_section(run: BaseRun, figures: Mapping[str, Path]) -> Html:

@@ -110,6 +110,16 @@ def test_text_without_a_known_floor_has_no_gauge(tmp_path: Path) -> None:
     assert "counted bigram</text>" in page
 
 
+def test_held_out_combinations_are_told_beside_the_gauge_where_they_were_measured(
+    tmp_path: Path, page: str
+) -> None:
+    measured = REPORT | {"combinations_bits_per_byte": 1.5, "combinations_floor_bits_per_byte": 0.9}
+    told = report(run_store(tmp_path, report=measured)).file("index.html").read_text(encoding="utf-8")
+    assert "1.500 bits per byte, 0.600 above the floor" in told
+    assert "0.288 above theirs" in told  # 1.154 - 0.866
+    assert "above the floor" not in page
+
+
 def test_artifacts_of_another_checkpoint_are_refused(tmp_path: Path) -> None:
     store = run_store(tmp_path)
     base = store.open("base", "Checkpoint")
