@@ -6,9 +6,17 @@ types, so an object that claims to equal everything convinces nobody.
 """
 
 import math
+from dataclasses import fields, is_dataclass
 from typing import Any, NoReturn
 
 import numpy as np
+import torch
+
+PLAIN = (
+    *(bool, int, float, complex, str, bytes, bytearray, type(None), list, tuple, dict, set, frozenset, range),
+    *(*dict.fromkeys(np.sctypeDict.values()), np.ndarray, np.memmap),
+    *(torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype, torch.device),
+)
 
 
 class Lesson(AssertionError):
@@ -100,16 +108,26 @@ def expect_close(
 
 
 def _is_plain(value: Any) -> bool:
-    """True for types whose own methods can be trusted: built-in, numpy and torch ones."""
-    return type(value).__module__.split(".")[0] in ("builtins", "numpy", "torch")
+    """True for exactly the types whose own methods can be trusted, whatever a class says its name and module are."""
+    return any(type(value) is kind for kind in PLAIN)
+
+
+def _is_plain_throughout(value: Any) -> bool:
+    """The same of the members of a tuple, however deep: what may be looked up by its hash."""
+    return _is_plain(value) and (type(value) is not tuple or all(_is_plain_throughout(v) for v in value))
+
+
+def _off_device(value: Any) -> Any:
+    """A plain value that numpy can read; the method of the class, which an attribute of a tensor cannot hide."""
+    return torch.Tensor.detach(value).cpu() if isinstance(value, torch.Tensor) else value
 
 
 def _float_array(value: Any) -> np.ndarray | None:
     if not _is_plain(value):
         return None
-    if hasattr(value, "detach"):
-        value = value.detach().to("cpu")
-        value = value.double().numpy() if value.is_floating_point() else value.numpy()
+    value = _off_device(value)
+    if isinstance(value, torch.Tensor) and value.is_floating_point():
+        value = value.double()  # numpy has no bfloat16
     try:
         array = np.asarray(value)
         return array.astype(np.float64) if array.dtype.kind in "fiub" else None
@@ -139,12 +157,9 @@ def _first_difference(got: Any, want: Any, where: str = "") -> str:
         or isinstance(got, bool)
         or isinstance(want, (str, bytes, int, float, type(None)))
     ):
-        number = (int, float, np.number)
-        both_numbers = isinstance(got, number) and isinstance(want, number)
-        same_kind = type(got) is type(want) or (
-            both_numbers and _is_plain(got) and not isinstance(got, bool) and not isinstance(want, bool)
-        )
-        if same_kind and got == want:
+        kinds = (type(got), type(want))
+        both_numbers = all(issubclass(k, (int, float, np.number)) and k is not bool for k in kinds)
+        if _is_plain(got) and (type(got) is type(want) or both_numbers) and got == want:
             return ""
         if type(got) is type(want) and isinstance(want, (str, bytes)):
             return at + _text_difference(got, want)
@@ -153,13 +168,22 @@ def _first_difference(got: Any, want: Any, where: str = "") -> str:
         return _dict_difference(got, want, where, at)
     if isinstance(want, (list, tuple)):
         return _sequence_difference(got, want, where, at)
-    return "" if got == want else f"{at}got {_show(got)}, wanted {_show(want)}"
+    if is_dataclass(want) and type(got) is type(want):  # whose generated comparison asks its fields' own
+        left, right = ({f.name: getattr(v, f.name) for f in fields(want)} for v in (got, want))
+        return _dict_difference(left, right, where, at)
+    numbers = isinstance(got, (int, float, np.generic)) and isinstance(want, np.generic)
+    same_kind = type(got) is type(want) or numbers
+    honest = _is_plain(got) and (not isinstance(got, (set, frozenset)) or all(map(_is_plain_throughout, got)))
+    return "" if same_kind and honest and got == want else f"{at}got {_show(got)}, wanted {_show(want)}"
 
 
 def _array_difference(got: Any, want: Any, at: str) -> str:
     if not (_is_array(got) and _is_array(want)):
         return f"{at}got a {type(got).__name__} {_show(got)}, wanted a {type(want).__name__} {_show(want)}"
-    left, right = (np.asarray(v.detach().cpu()) if hasattr(v, "detach") else v for v in (got, want))
+    for value in (got, want):
+        if not _is_plain(value) or (isinstance(value, np.ndarray) and value.dtype.hasobject):
+            return f"{at}got {_show(value)}, wanted a plain array or tensor of numbers"
+    left, right = (np.asarray(_off_device(value)) for value in (got, want))
     if left.shape != right.shape:
         return f"{at}shape: got {left.shape}, wanted {right.shape}"
     wrong = np.argwhere(left != right)
@@ -175,6 +199,9 @@ def _array_difference(got: Any, want: Any, at: str) -> str:
 def _dict_difference(got: Any, want: dict[Any, Any], where: str, at: str) -> str:
     if not isinstance(got, dict):
         return f"{at}got {_show(got)}, wanted a dict"
+    for key in got:
+        if not _is_plain_throughout(key):
+            return f"{at}key {_show(key)} is a {type(key).__name__}, wanted a plain key"
     for key in want:
         if key not in got:
             return f"{at}key {_show(key)} is missing (wanted value {_show(want[key])}; got {len(got)} keys)"

@@ -1,5 +1,7 @@
 """The assertions that teach: what they accept, what they refuse, and what a failure says."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -64,7 +66,19 @@ def test_relative_tolerance_is_of_the_wanted_number():
 
 @pytest.mark.parametrize(
     ("got", "want"),
-    [([1, b"a"], [1, b"a"]), ({1: (2, "x")}, {1: (2, "x")}), (np.int64(3), 3), (None, None)],
+    [
+        ([1, b"a"], [1, b"a"]),
+        ({1: (2, "x")}, {1: (2, "x")}),
+        (np.int64(3), 3),
+        (None, None),
+        (np.uint16(3), np.int64(3)),
+        (3, np.int64(3)),
+        (torch.nn.Parameter(torch.ones(2)), np.ones(2)),
+        ({1, (2, 3)}, {1, (2, 3)}),
+        (torch.float32, torch.float32),
+        (torch.Size((2, 3)), (2, 3)),
+        (np.float32(0.5), 0.5),
+    ],
     ids=str,
 )
 def test_equal_accepts(got, want):
@@ -128,6 +142,81 @@ def test_liars_convince_nobody():
     lesson(expect_equal, LyingInt(5), 6)
     lesson(expect_close, Liar(), [1.0], atol=1.0)
     lesson(expect_close, torch.tensor([9.0]).as_subclass(LyingTensor), [1.0], atol=1e-3)
+
+
+class LyingName(int):
+    """Equal to everything, different from nothing, and numpy's own if one asks for its name."""
+
+    __module__ = "numpy"
+
+    def __eq__(self, other):
+        return True
+
+    def __ne__(self, other):
+        return False
+
+    __hash__ = int.__hash__
+
+
+class LyingKind(type):
+    def __eq__(cls, other):
+        return True
+
+    def __hash__(cls):
+        return hash(int)
+
+
+class LyingType(int, metaclass=LyingKind):
+    """An int whose very class claims to be equal to `int`."""
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = int.__hash__
+
+
+class LyingArray(np.ndarray):
+    """Nothing in it differs from anything."""
+
+    __module__ = "numpy"
+
+    def __ne__(self, other):
+        return np.zeros(self.shape, dtype=bool)
+
+
+@dataclass(frozen=True)
+class Shape:
+    width: int
+
+
+@pytest.mark.parametrize("liar", [LyingName(5), LyingType(5)], ids=["name", "type"])
+def test_liars_about_their_type_convince_nobody(liar):
+    lesson(expect_equal, liar, 6)
+    lesson(expect_equal, liar, np.int64(6))
+    lesson(expect_equal, [1, liar], [1, 6])
+    lesson(expect_equal, (1, liar), (1, 6))
+    lesson(expect_equal, {"a": liar}, {"a": 6})
+    lesson(expect_equal, {LyingName(6): b"a"}, {6: b"a"})
+    lesson(expect_equal, {(1, LyingName(6)): b"a"}, {(1, 6): b"a"})
+    lesson(expect_equal, {LyingName(6)}, {6})
+    lesson(expect_equal, np.array([liar], dtype=object), np.array([6]))
+    lesson(expect_equal, np.array([5]).view(LyingArray), np.array([6]))
+    lesson(expect_equal, torch.tensor([9.0]).as_subclass(LyingTensor), torch.tensor([1.0]))
+    lesson(expect_equal, liar, torch.float32)
+    lesson(expect_equal, Shape(liar), Shape(6))
+    lesson(expect_close, [liar], [6.0], atol=0.1)
+
+
+def test_a_method_put_on_a_tensor_convinces_nobody():
+    wrong = torch.tensor([9.0])
+    wrong.detach = lambda: torch.tensor([1.0])
+    lesson(expect_close, wrong, [1.0], atol=1e-3)
+    lesson(expect_equal, wrong, torch.tensor([1.0]))
+
+
+def test_dataclasses_are_compared_field_by_field():
+    expect_equal([Shape(2)], [Shape(2)], **WORDS)
+    assert "at [0]['width']: got 2, wanted 3" in lesson(expect_equal, [Shape(2)], [Shape(3)])
 
 
 def test_condition_must_be_a_boolean():
