@@ -1,11 +1,14 @@
 """What the grader remembers about a learner: results with the sources they hold for, borrowed problems, hints.
 
 Kept in `learner/.grades/`: one JSON file per stage. The resolver asks here which door functions are the learner's.
+A file that cannot be read is kept aside under another name, and said aloud: what follows starts from an empty one.
 """
 
 import hashlib
+import itertools
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,32 @@ HANDED_IN = "handed in"
 
 
 def _read(learner_root: Path, name: str) -> dict[str, Any]:
+    path = learner_root / FOLDER / name
     try:
-        return json.loads((learner_root / FOLDER / name).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
         return {}
+    except ValueError:  # no JSON, or no UTF-8
+        found = None
+    if isinstance(found, dict) and all(isinstance(found.get(k, {}), dict) for k in ("problems", "unlocked")):
+        return found
+    return _set_aside(path)
+
+
+def _set_aside(path: Path) -> dict[str, Any]:
+    """Keep a damaged file under a free name, so that no later write replaces it."""
+    number = next(n for n in itertools.count(1) if not path.with_name(f"{path.name}.damaged-{n}").exists())
+    kept = path.with_name(f"{path.name}.damaged-{number}")
+    try:
+        os.replace(path, kept)
+    except FileNotFoundError:  # another process was faster
+        return {}
+    print(
+        f"{path} is damaged; it is kept as {kept.name}, and what it said no longer counts. "
+        "Mend it and give it its name back, or grade again",
+        file=sys.stderr,
+    )
+    return {}
 
 
 def _write(learner_root: Path, name: str, value: dict[str, Any]) -> None:

@@ -211,3 +211,25 @@ def test_a_door_by_path_keeps_its_own_modules(workspace, tmp_path, monkeypatch):
         )
     first, second = (load("a1_basics", str(tmp_path / name), workspace.root) for name in ("one", "two"))
     assert (first.run_greet("x"), second.run_greet("x")) == ("first", "second")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b'{"problems": {"double": {"outc', b"\xff\xfe", b"[]", b'{"problems": 3}', b'{"unlocked": []}'],
+    ids=str,
+)
+def test_a_damaged_ledger_is_kept_aside(tmp_path, capsys, damage):
+    """It is never overwritten by the next result: it may be all that is left of a term's work."""
+    path = tmp_path / grades.FOLDER / "a1_basics.json"
+    path.parent.mkdir()
+    for number in (1, 2):
+        path.write_bytes(damage)
+        assert grades.results(tmp_path, "a1_basics") == {}
+        said = capsys.readouterr().err
+        assert f"a1_basics.json.damaged-{number}" in said
+        assert "grade again" in said
+        grades.save_results(tmp_path, "a1_basics", {"double": {"outcome": "passed"}})
+    kept = sorted(path.parent.glob("*.damaged-*"))
+    assert [file.read_bytes() for file in kept] == [damage, damage]
+    assert grades.results(tmp_path, "a1_basics") == {"double": {"outcome": "passed"}}
+    assert capsys.readouterr().err == ""
