@@ -11,11 +11,14 @@ Results are kept under build/ by the digests of everything that decides them, so
 """
 
 import ast
+import hashlib
 import json
+import sys
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,9 @@ from tests.harness.grading import Grader
 from tests.harness.outcomes import Outcome, ProblemGrade
 from tests.harness.traps import resolve
 from tests.harness.workspace import Workspace, digest, sources
+
+LIBRARIES = ("torch", "numpy", "hypothesis", "pytest")
+"""Whose versions can change a verdict without a change in the tree."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,8 @@ def code_of(workspace: Workspace, stage: str, trial: Trial) -> Path | None:
 
 
 class Memory:
-    """Results by what decides them: the code tried, the tests, the oracles, the harness and the reference."""
+    """Results by what decides them: the code tried, the tests, the oracles, the harness, the reference and all of
+    `shared`, under this Python and these versions of the libraries."""
 
     def __init__(self, workspace: Workspace, stage: str) -> None:
         self.workspace, self.stage = workspace, stage
@@ -161,8 +168,10 @@ class Memory:
         except (FileNotFoundError, json.JSONDecodeError):
             self.rows = {}
         root = workspace.root
-        base = [root / stage, root / "shared" / "doors", root / "tests" / "oracles", Path(__file__).parent]
-        self._base = digest(sources(*[folder for folder in base if folder.exists()]), root)
+        base = [root / stage, root / "shared", root / "tests" / "oracles", Path(__file__).parent]
+        files = digest(sources(*[folder for folder in base if folder.exists()]), root)
+        ran_under = [sys.version, *(f"{name} {version(name)}" for name in LIBRARIES)]
+        self._base = hashlib.sha256("\n".join([files, *ran_under]).encode()).hexdigest()
 
     def key(self, trial: Trial) -> str:
         """The digest under which a trial's result is kept."""
