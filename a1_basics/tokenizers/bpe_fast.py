@@ -80,13 +80,30 @@ def kernels() -> tuple[Any, Any, Any] | None:
 
 @contextlib.contextmanager
 def _announced() -> Iterator[None]:
-    """Say on stderr that kernels are being compiled, if what is done here takes as long as only that does."""
-    message = "compiling the tokenizer's kernels (once per machine, about a minute) ..."
-    timer = threading.Timer(2.0, print, [message], {"file": sys.stderr, "flush": True})
+    """Say on stderr that kernels are being compiled as soon as numba does that; or that loading them takes long."""
+    from numba.core import event
+
+    def say(doing: str) -> None:
+        timer.cancel()
+        print(f"{doing} ...", file=sys.stderr, flush=True)
+
+    class Compiling(event.Listener):
+        is_said = False
+
+        def on_start(self, event: Any) -> None:
+            if not self.is_said:
+                say("compiling the tokenizer's kernels (once per machine, about a minute)")
+            self.is_said = True
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    timer = threading.Timer(2.0, say, ["loading the tokenizer's kernels"])
     timer.daemon = True
     timer.start()
     try:
-        yield
+        with event.install_listener("numba:compile", Compiling()):
+            yield
     finally:
         timer.cancel()
 

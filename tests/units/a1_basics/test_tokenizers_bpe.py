@@ -335,3 +335,17 @@ def test_training_on_one_long_word_is_nearly_linear(tmp_path):
         seconds(lambda path=path: bpe_fast.train_bpe(path, 400, [], num_workers=1)) for path in (small, large)
     )
     assert four < 8 * once, f"20,000 characters took {once:.3f} s, 80,000 took {four:.3f} s"
+
+
+@pytest.mark.skipif(bpe_fast.kernels() is None, reason="not checked: numba is not installed")
+def test_compiling_is_announced_once_and_only_when_it_happens(capsys):
+    from numba.core import event
+
+    with bpe_fast._announced():  # what was compiled before is loaded without a word
+        pass
+    assert capsys.readouterr().err == ""
+    with bpe_fast._announced():
+        for _ in range(2):
+            with event.trigger_event("numba:compile", data={}):
+                pass
+    assert capsys.readouterr().err.count("compiling") == 1
