@@ -10,6 +10,7 @@ because it differs between equal runs.
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +39,10 @@ class Mirror(Protocol):
     """Another place that shows the same numbers."""
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def forget_after(self, step: int) -> None:
+        """The run goes on from this step: what was shown of later ones is not part of it any more."""
+        ...
 
     def close(self) -> None: ...
 
@@ -71,9 +76,9 @@ class RunLog:
         os.fsync(self._file.fileno())
         return self._file.tell()
 
-    def cut(self, size_bytes: int) -> int:
-        """Forget what was written after the file had `size_bytes`; the number of bytes that are *missing*
-        to it.
+    def cut(self, size_bytes: int, step: int) -> int:
+        """Forget what was written after the file had `size_bytes`, which was after `step`; the number of bytes
+        that are *missing* to it.
 
         A log that is shorter than its checkpoint remembers has lost records; the caller says so.
         """
@@ -81,6 +86,8 @@ class RunLog:
         found = os.fstat(self._file.fileno()).st_size
         if found > size_bytes:
             self._file.truncate(size_bytes)
+            if self._mirror is not None:
+                self._mirror.forget_after(step)
         self._file.seek(0, os.SEEK_END)
         return max(0, size_bytes - found)
 
@@ -147,6 +154,9 @@ def open_mirror(name: str, directory: Path) -> Mirror:
     """The mirror called `name`: "tensorboard" writes event files beside the log, "wandb" sends to its
     service.
 
+    Differs: what wandb was sent it keeps. After a run was killed and resumed it still shows the steps that were done
+    twice as they were the first time; the log itself, and TensorBoard, show them as they are.
+
     Raises:
         ConfigError: another name, or a package that is not installed.
     """
@@ -166,11 +176,16 @@ class _TensorBoard:
     def __init__(self, directory: Path):
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(directory / "tensorboard"))
+        self._open, self._place = SummaryWriter, str(directory / "tensorboard")
+        self._writer = SummaryWriter(self._place)
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
         for key, value in metrics.items():
             self._writer.add_scalar(key, value, step)
+
+    def forget_after(self, step: int) -> None:
+        self._writer.close()
+        self._writer = self._open(self._place, purge_step=step + 1)
 
     def close(self) -> None:
         self._writer.close()
@@ -184,6 +199,11 @@ class _Wandb:
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
         self._run.log(dict(metrics), step=step)
+
+    def forget_after(self, step: int) -> None:
+        print(
+            f"wandb keeps what it was sent of the steps after {step}; the log has them anew", file=sys.stderr
+        )
 
     def close(self) -> None:
         self._run.finish()

@@ -143,7 +143,7 @@ class _Loop(Generic[S, B]):
         self.checkpoints.sweep()
         found = self.checkpoints.find()
         if found is None:
-            self.log.cut(0)
+            self.log.cut(0, step=0)
         else:
             self.state.load(found.path)
             memory = found.runner
@@ -151,7 +151,7 @@ class _Loop(Generic[S, B]):
             self.watch = Watch(self.watch.guard, memory["guard"])
             self.metrics = dict(memory["metrics"])
             self.meter.train_seconds = memory["train_seconds"]
-            missing_bytes = self.log.cut(memory["log_bytes"])
+            missing_bytes = self.log.cut(memory["log_bytes"], step=found.step)
             if missing_bytes:
                 raise ArtifactError(
                     f"{self.log.path} lacks {missing_bytes} bytes that were there at step {found.step}; "

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import types
 
 import pytest
 
@@ -70,12 +71,12 @@ def test_cut_goes_back_to_a_synced_size_and_counts_what_is_missing(tmp_path):
     log.append(1, {"a": 1.0})
     size = log.sync()
     log.append(2, {"a": 2.0})
-    assert log.cut(size) == 0
+    assert log.cut(size, step=1) == 0
     log.append(2, {"a": 4.0})
     log.close()
     assert [record["a"] for record in read_log(log.path)] == [1.0, 4.0]
     log = RunLog(log.path)
-    assert log.cut(10_000) == 10_000 - log.path.stat().st_size
+    assert log.cut(10_000, step=1) == 10_000 - log.path.stat().st_size
     log.close()
 
 
@@ -123,3 +124,30 @@ def test_a_mirror_gets_the_numbers_and_no_words(tmp_path, monkeypatch):
     monkeypatch.setattr("shared.runs.runlog._TensorBoard", Fake)
     written(tmp_path / "log.jsonl", {"loss_nats": 1.0, "event": "spike"}, mirror="tensorboard")
     assert seen == [(1, {"loss_nats": 1.0}), "closed"]
+
+
+def test_tensorboard_is_told_to_forget_the_steps_that_are_done_again(tmp_path, monkeypatch):
+    said = []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step=None):
+            said.append(("open", purge_step))
+
+        def add_scalar(self, key, value, step):
+            said.append((key, step))
+
+        def close(self):
+            said.append("close")
+
+    package = types.ModuleType("torch.utils.tensorboard")
+    package.SummaryWriter = SummaryWriter
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", package)
+    log = RunLog(tmp_path / "log.jsonl", "tensorboard")
+    log.append(1, {"a": 1.0})
+    size = log.sync()
+    assert log.cut(size, step=1) == 0  # nothing was written since: nothing to forget
+    log.append(2, {"a": 2.0})
+    log.cut(size, step=1)
+    log.append(2, {"a": 4.0})
+    log.close()
+    assert said == [("open", None), ("a", 1), ("a", 2), "close", ("open", 2), ("a", 2), "close"]
