@@ -5,30 +5,33 @@ Imports are refused as they happen. The rest is recorded by an audit hook, which
 
 import builtins
 import importlib
-import importlib.abc
 import os
+import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from shared.doors.exercise import STAGES
-from shared.doors.load import Source
+from shared.doors.load import WORKSPACE, Source
 
 FRAME_NAMES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
 FRAME_EVENTS = {
     "sys._getframe", "sys._current_frames", "sys._current_exceptions", "sys.settrace", "sys.setprofile",
     "gc.get_objects", "gc.get_referrers", "gc.get_referents",
 }  # fmt: skip
+PATHS = {"open": 1, "os.link": 2, "os.symlink": 2, "os.rename": 2, "os.remove": 1, "os.truncate": 1}
+"""Audit events about files -> how many of their first arguments are paths."""
+STARTS_A_PROGRAM = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"}
 
 
 class ForbiddenImport(ImportError):
     """An import that an implementation under grading may not make."""
 
 
-class ImportGuard(importlib.abc.MetaPathFinder):
+class ImportGuard:
     """Refuses imports of the stages' packages (the reference) and, from the learner's files, of `tests`.
 
     An audit hook records reading the reference's files, writing the tests', and taking hold of a frame or of the
@@ -41,13 +44,13 @@ class ImportGuard(importlib.abc.MetaPathFinder):
         self.tests: list[dict[str, Any]] = []
         self.rewritten: list[str] = []
         self._installed: tuple[Any, ...] = (builtins.__import__, importlib.import_module)
-        self._read: tuple[str, ...] = ()
-        self._written = ""
         self._local = threading.local()
+        self._finder: Any = SimpleNamespace()  # within everybody's reach, so it holds nothing of this
 
     def install(self) -> None:
         """Guard this process, for good."""
-        sys.meta_path.insert(0, self)
+        self._finder.find_spec = lambda fullname, path=None, target=None: self.find_spec(fullname)
+        sys.meta_path.insert(0, self._finder)
         inner_import, inner_module = builtins.__import__, importlib.import_module
 
         def guarded_import(
@@ -73,23 +76,92 @@ class ImportGuard(importlib.abc.MetaPathFinder):
         builtins.__import__ = guarded_import
         importlib.import_module = guarded_module
         self._installed = (guarded_import, guarded_module)
-        self._read = tuple(f"{(self.root / stage).resolve()}{os.sep}" for stage in STAGES)
-        own = [f"{place}{os.sep}" for place in self.source.own if place.is_dir()]
-        self._read = tuple(folder for folder in self._read if folder not in own)
-        self._written = f"{(self.root / 'tests').resolve()}{os.sep}"
+        self._note_files()
         sys.addaudithook(self._audit)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in FRAME_EVENTS or (event == "object.__getattr__" and arguments[1] in FRAME_NAMES):
             self._audit_frame(arguments[1] if event == "object.__getattr__" else event)
-        if event != "open" or not isinstance(arguments[0], str):
+        if event in STARTS_A_PROGRAM:
+            for word in _words(arguments):
+                if self._known(word) in ("reference", "tests"):
+                    self._audit_path(word, False)
+        for place, path in enumerate(arguments[: PATHS.get(event, 0)]):
+            if event == "open":
+                flags = arguments[2] or 0
+                is_write = any(c in (arguments[1] or "") for c in "wax+") or flags & (os.O_WRONLY | os.O_RDWR)
+            else:
+                is_write = place == 1 or event not in ("os.link", "os.symlink")
+            self._audit_path(path, bool(is_write))
+
+    def _note_files(self) -> None:
+        """Remember the files by their inodes: a link, a detour and a path in bytes lead to the same one."""
+        self._inodes: dict[tuple[int, int], str] = {
+            _inode(p): "above" for p in (self.root, *self.root.parents)
+        }
+        own = [place.resolve() for place in self.source.own]
+        tests = [self.root / "tests", WORKSPACE / "tests"]
+        for what, folders in {"reference": [self.root / s for s in STAGES], "tests": tests}.items():
+            for folder in folders:
+                if folder.resolve() in own or not folder.is_dir():
+                    continue
+                for here, _, names in os.walk(folder):
+                    paths = [here, *(os.path.join(here, name) for name in names)]
+                    for path in paths:
+                        if Path(path).resolve() not in own and os.path.exists(path):
+                            self._inodes[_inode(path)] = what
+
+    def _known(self, path: Any) -> str:
+        """Whether a path leads to the reference, to the tests or above them; empty for any other."""
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            return ""  # a file descriptor: it was opened before
+        try:
+            return self._inodes.get(_inode(path), "")
+        except (OSError, ValueError, TypeError):
+            return ""
+
+    def _audit_path(self, path: Any, is_write: bool) -> None:
+        known = self._known(path)
+        if known == "reference" or (
+            known == "above" and not is_write
+        ):  # a descriptor there opens all below it
+            self._note_reference(path)
+        elif known == "tests" and not is_write:
+            self._audit_test_read(path)
+        if is_write and isinstance(path, (str, bytes, os.PathLike)):
+            text = os.fsdecode(path)
+            folder = text.rpartition("/")[0] or ("/" if text.startswith("/") else ".")
+            if "tests" in (known, self._known(folder)) and len(self.rewritten) < 20:
+                self.rewritten.append(text)
+
+    def _audit_test_read(self, path: Any) -> None:
+        """Record a file of the tests that learner code reads, and none that the tests themselves or a printout do."""
+        if getattr(self._local, "busy", False):
             return
-        path, mode, flags = arguments[0], arguments[1] or "", arguments[2] or 0
-        if path.startswith(self._read) and path.endswith(".py") and len(self.reference) < 20:
-            self.reference.append(os.path.basename(path))
-        writes = any(letter in mode for letter in "wax+") or flags & (os.O_WRONLY | os.O_RDWR)
-        if writes and path.startswith(self._written) and len(self.rewritten) < 20:
-            self.rewritten.append(os.path.basename(path))
+        self._local.busy = True
+        try:
+            frame: Any = sys._getframe(3)
+            filename, line = "a thread", 0
+            while frame is not None:
+                filename, line = frame.f_code.co_filename, frame.f_lineno
+                if self.source.owns(filename) or filename.startswith("<string"):
+                    break
+                if filename.endswith(("traceback.py", "warnings.py")):
+                    return  # the lines of a stack are shown
+                if self._known(filename) == "tests" and filename != __file__:
+                    return
+                frame = frame.f_back
+            self._note_test(os.fsdecode(path).rpartition("/")[2], filename, line, "reads")
+        finally:
+            self._local.busy = False
+
+    def _note_reference(self, path: Any) -> None:
+        if len(self.reference) < 20:
+            self.reference.append(os.fsdecode(path).rstrip("/").rpartition("/")[2])
+
+    def _note_test(self, name: str, filename: str, line: int, does: str) -> None:
+        if len(self.tests) < 20:
+            self.tests.append({"name": name, "file": filename, "line": line, "does": does})
 
     def _audit_frame(self, what: str) -> None:
         if getattr(self._local, "busy", False):
@@ -108,12 +180,12 @@ class ImportGuard(importlib.abc.MetaPathFinder):
 
     def removed(self) -> list[str]:
         """What of this guard is no longer in place, and files of the tests that were opened for writing."""
-        found = [] if sys.meta_path[:1] == [self] else ["sys.meta_path"]
+        found = [] if sys.meta_path and sys.meta_path[0] is self._finder else ["sys.meta_path"]
         if (builtins.__import__, importlib.import_module) != self._installed:
             found.append("the import function")
         return [*found, *self.rewritten]
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+    def find_spec(self, fullname: str) -> None:
         """Refuse a stage's package. Raises: ForbiddenImport."""
         stage = fullname.split(".")[0]
         if stage not in STAGES or not (self.root / stage).is_dir():
@@ -140,9 +212,23 @@ class ImportGuard(importlib.abc.MetaPathFinder):
                 and own.with_suffix(".py").is_file()
             ):
                 return package + name.removeprefix("tests")
-        if len(self.tests) < 20:
-            self.tests.append({"name": name, "file": filename, "line": frame.f_lineno})
+        self._note_test(name, filename, frame.f_lineno, "imports")
         raise ForbiddenImport(f"{name}: an implementation may not import the tests that grade it")
+
+
+def _inode(path: Any, stat: Callable[[Any], os.stat_result] = os.stat) -> tuple[int, int]:
+    """Which file this is. `stat` is kept here: learner code could replace the name."""
+    found = stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _words(arguments: Any) -> Iterator[str]:
+    """The words in the arguments of a program that is started, those of a shell's command too."""
+    if isinstance(arguments, (str, bytes, os.PathLike)):
+        yield from re.split(r"[\s'\"();|&<>=]+", os.fsdecode(arguments))
+    elif isinstance(arguments, (list, tuple)):
+        for argument in arguments:
+            yield from _words(argument)
 
 
 def reference_files(functions: dict[str, Any], stage_folder: Path, unwrap: Callable[[Any], Any]) -> list[str]:

@@ -189,7 +189,7 @@ class _Verdict:
             where = f"{Path(tests[0]['file']).name}:{tests[0]['line']}"
             return (
                 Outcome.FORBIDDEN,
-                f"{where} imports {tests[0]['name']}: code may not import what grades it",
+                f"{where} {tests[0]['does']} {tests[0]['name']}: code may not import or read what grades it",
             )
         return None
 

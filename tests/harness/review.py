@@ -7,14 +7,28 @@ from pathlib import Path
 
 from shared.doors.load import Source
 
-ODD_MODULES = {"_pytest", "pytest", "gc", "ctypes", "unittest", "inspect", "faulthandler", "pluggy"}
+ODD_MODULES = {
+    "_pytest",
+    "pytest",
+    "gc",
+    "ctypes",
+    "unittest",
+    "inspect",
+    "faulthandler",
+    "pluggy",
+    "linecache",
+    "subprocess",
+}
 ODD_NAMES = {"sys.modules", "sys.meta_path", "sys._current_frames"}
 ODD_ATTRIBUTES = {
     "tb_frame", "gi_frame", "cr_frame", "ag_frame", "f_back", "f_locals", "f_globals", "__closure__", "cell_contents",
     "__traceback__", "__globals__", "__code__",
 }  # fmt: skip
 """Ways from a function or an error to what is behind it; as text too, for `getattr`."""
-ODD_CALLS = {"os._exit", "sys._getframe", "os.kill", "atexit.register", "sys.settrace", "sys.setprofile"}
+ODD_CALLS = {
+    "os._exit", "sys._getframe", "os.kill", "atexit.register", "sys.settrace", "sys.setprofile", "os.system",
+    "os.popen", "os.execv", "os.execvp", "os.posix_spawn", "os.posix_spawnp", "exec", "eval",
+}  # fmt: skip
 SMALLEST_COPY_BYTES = 200
 
 
@@ -66,6 +80,11 @@ def worth_reading(files: list[Path], source: Source) -> Iterator[str]:
                 for name in names:
                     if name.split(".")[0] in ODD_MODULES:
                         yield f"{_name(path, source)}:{node.lineno} imports {name}"
+                    if isinstance(node, ast.ImportFrom):
+                        for full in {f"{name}.{alias.name}" for alias in node.names} & (
+                            ODD_NAMES | ODD_CALLS
+                        ):
+                            yield f"{_name(path, source)}:{node.lineno} imports {full}"
             elif isinstance(node, ast.Call) and ast.unparse(node.func) in ODD_CALLS:
                 yield f"{_name(path, source)}:{node.lineno} calls {ast.unparse(node.func)}"
             elif isinstance(node, ast.Attribute) and (

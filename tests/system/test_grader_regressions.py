@@ -1,5 +1,6 @@
 """How real graders failed: each case here must come out as an error or a failure, and never as a pass."""
 
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -89,11 +90,42 @@ def test_reference_behind_the_door_is_an_error(grader, way):
     assert ("tampering" if way == "guard removed" else "reference") in found.message
 
 
-def test_reading_the_references_source_is_an_error(grader):
+READING = {
+    "a path": "file = open(PATH)",
+    "bytes": "file = open(os.fsencode(PATH))",
+    "a detour": "file = open(os.path.dirname(PATH) + '/../' + os.path.basename(os.path.dirname(PATH)) + '/inside.py')",
+    "relative": "file = open(os.path.relpath(PATH))",
+    "a descriptor": "file = os.fdopen(os.open(os.fsencode(PATH), os.O_RDONLY))",
+    "a folder's descriptor": "folder = os.open(os.path.dirname(PATH), os.O_RDONLY)\n"
+    "file = os.fdopen(os.open('inside.py', os.O_RDONLY, dir_fd=folder))",
+    "a descriptor of what is above": "folder = os.open(os.path.dirname(PATH) + '/..', os.O_RDONLY)\n"
+    "file = os.fdopen(os.open(os.path.basename(os.path.dirname(PATH)) + '/inside.py', os.O_RDONLY, dir_fd=folder))",
+    "cleared": "import sys\nfile = open(PATH)\n"
+    "for finder in sys.meta_path:\n    getattr(finder, 'reference', []).clear()",
+    "a link": "os.symlink(PATH, 'mine.txt')\nfile = open('mine.txt')",
+    "a hard link": "os.link(PATH, os.path.join(os.path.dirname(PATH), '..', 'mine.txt'))\n"
+    "file = open(os.path.join(os.path.dirname(PATH), '..', 'mine.txt'))",
+    "a program": "file = os.popen('cat ' + PATH)",
+    "a shell": "file = os.popen('cd ' + os.path.dirname(PATH) + '; cat inside.py')",
+    "compiled": "import io, marshal, types\n"
+    "CACHE = os.path.join(os.path.dirname(PATH), '__pycache__', 'inside.cpython.pyc')\n"
+    "data = open(CACHE, 'rb').read()\nfile = io.StringIO(data.decode())",
+}
+
+
+@pytest.mark.parametrize("way", READING)
+def test_reading_the_references_source_is_an_error(grader, way):
     inside = grader.workspace.root / STAGE / "inside.py"
-    text = f"space = {{}}\nexec(open({str(inside)!r}).read(), space)\nrun_double = space['double']\n"
-    found = graded(grader, text + GREET)["double"]
-    assert found.outcome is Outcome.ERROR
+    cache = inside.parent / "__pycache__" / "inside.cpython.pyc"
+    cache.parent.mkdir(exist_ok=True)
+    cache.write_text(inside.read_text())
+    text = f"import os\nPATH = {str(inside)!r}\nspace = {{}}\n{READING[way]}\n"
+    found = graded(grader, text + "exec(file.read(), space)\nrun_double = space['double']\n" + GREET)[
+        "double"
+    ]
+    cache.unlink()
+    (grader.workspace.root / "mine.txt").unlink(missing_ok=True)
+    assert found.outcome is Outcome.ERROR, found.message
     assert "reference" in found.message
 
 
@@ -406,6 +438,42 @@ def test_rewriting_the_tests_is_an_error(grader, changed_test, when):
     write = f"open({str(changed_test)!r}, 'w').write({easy!r})"
     text = double("return x", write) if when == "at import" else double(f"{write}\nreturn x")
     assert graded(grader, text)["double"].outcome is Outcome.ERROR
+
+
+@pytest.mark.parametrize("path", ["harness/__pycache__/planted.pyc", "system/planted.py"])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_writing_beside_the_tests_is_an_error(grader, path, encoded):
+    planted = Path(__file__).parents[1] / path
+    planted.parent.mkdir(exist_ok=True)
+    name = os.fsencode(planted) if encoded else str(planted)
+    try:
+        found = graded(grader, double("return x + x", f"open({name!r}, 'w').close()"))["double"]
+    finally:
+        planted.unlink(missing_ok=True)
+    assert found.outcome is Outcome.ERROR, found.message
+
+
+@pytest.mark.parametrize("where", ["at import", "in a call", "in a thread"])
+def test_reading_the_tests_is_forbidden(grader, where):
+    """An oracle is a solution."""
+    read = f"open({os.fsencode(grader.workspace.test_file(STAGE, 'double'))!r}).read()"
+    text = {
+        "at import": double("return x + x", read),
+        "in a call": double(f"{read}\nreturn x + x"),
+        "in a thread": double(
+            "from concurrent.futures import ThreadPoolExecutor\n"
+            f"ThreadPoolExecutor(1).submit(open, {str(grader.workspace.test_file(STAGE, 'double'))!r}).result()\n"
+            "return x + x"
+        ),
+    }[where]
+    found = graded(grader, text)["double"]
+    assert found.outcome is Outcome.FORBIDDEN, found.message
+    assert "reads test_double.py" in found.message
+
+
+def test_modules_of_sys_under_another_name_are_worth_reading(grader):
+    found = graded(grader, "from sys import modules as m\n" + GOOD)["double"]
+    assert any("sys.modules" in place for place in found.review), found.review
 
 
 def test_tampering_with_the_tests_functions_is_an_error(grader):
