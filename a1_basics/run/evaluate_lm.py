@@ -32,7 +32,7 @@ OUTPUTS = {"report": "EvalReport"}
 COMBINATIONS = (
     "combinations"  # the split of stories in which heroes want what no hero of their kind wants in training
 )
-COMBINATIONS_TOKENS = 40_000  # enough to see the gap to that text's floor, in a second
+COMBINATIONS_TOKENS = 20_000  # enough to show the gap to that text's floor, in a second or two
 
 LARGEST_BIGRAM_VOCAB = 16_384  # the table has vocab x vocab entries: beyond, it would not fit into memory
 
