@@ -50,8 +50,8 @@ def check_ruff(subject: str, arguments: list[str], root: Path, mend: str) -> Fin
 
 
 def check_types(root: Path) -> Finding:
-    """The type checker over every stage and `shared`."""
-    packages = [name for name in (*STAGES, "shared") if (root / name).is_dir()]
+    """The type checker over every stage, `shared` and the grader."""
+    packages = [name for name in (*STAGES, "shared", "tests/harness") if (root / name).is_dir()]
     command = [sys.executable, "-m", "basedpyright", "--level", "error", "--outputjson", *packages]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     try:

@@ -3,13 +3,18 @@
 They run before and after the graded tests, in the same session, through the same comparisons.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from tests.harness.explain import expect, expect_close, expect_equal
 
-WORDS = {"what": "a canary: this must fail", "why": "a comparison that accepts this accepts anything"}
+WORDS: dict[str, Any] = {
+    "what": "a canary: this must fail",
+    "why": "a comparison that accepts this accepts anything",
+}
 
 
 def _plain() -> None:

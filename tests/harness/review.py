@@ -61,11 +61,12 @@ def imports_of_tests(files: list[Path], source: Source, root: Path) -> Iterator[
         if path.name.startswith("test_") or path.name == "conftest.py":
             continue
         for node in ast.walk(tree):
-            names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module or ""]
+            else:
+                continue
             for name in names:
                 if name.split(".")[0] == "tests":
                     yield f"{_name(path, source)}:{node.lineno} imports {name}"

@@ -132,11 +132,12 @@ def test_lint_and_format_failures_are_found(tmp_path: Path) -> None:
     assert check_ruff("format", ["format", "--check"], tmp_path, "").state == "failed"
 
 
-def test_type_error_is_found_with_its_line(tmp_path: Path) -> None:
-    plant(tmp_path, {"shared/x.py": 'def double(x: int) -> int:\n    return 2 * x\n\n\ndouble("a")\n'})
+@pytest.mark.parametrize("name", ["shared/x.py", "tests/harness/x.py"])
+def test_type_error_is_found_with_its_line(tmp_path: Path, name: str) -> None:
+    plant(tmp_path, {name: 'def double(x: int) -> int:\n    return 2 * x\n\n\ndouble("a")\n'})
     finding = check_types(tmp_path)
     assert finding.state == "failed"
-    assert "shared/x.py:5" in finding.detail
+    assert f"{name}:5" in finding.detail
 
 
 def test_what_is_not_here_is_named_not_checked(tmp_path: Path) -> None:
