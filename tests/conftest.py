@@ -7,6 +7,7 @@ quick, with a debugger at hand, and no verdict. The verdict is `make grade`.
 import importlib.util
 from pathlib import Path
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -20,6 +21,13 @@ CHECKED = [
     "shared.accounting",
 ]
 """Packages whose shape annotations are checked; numba could not compile the wrapped functions."""
+
+
+# The same examples in every run, and no limit in seconds: a loaded machine is no failure. To look further afield:
+# pytest --hypothesis-profile=explore
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

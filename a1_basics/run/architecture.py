@@ -1,5 +1,6 @@
 """Write the shape table of `docs/architecture.md` from a traced forward pass: what goes in and what comes out."""
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def shape_table(model: ModelConfig) -> str:
 
     counted = {name: tensor.numel() for name, tensor in meta_model(model).named_parameters()}
     rows = ["| part | what goes in | what comes out | parameters |", "| --- | --- | --- | ---: |"]
-    for name, given, made in traced_calls():
+    for name, given, made in traced_calls(dataclasses.replace(TRACED, qk_norm=model.qk_norm)):
         number = counted.get(f"{name}.weight", 0)
         cells = (f"`{name}`", ", ".join(map(shape, given)), shape(made), f"{number:,}" if number else "–")
         rows.append("| " + " | ".join(cells) + " |")
@@ -78,9 +79,9 @@ def shape_table(model: ModelConfig) -> str:
     return "\n".join(rows)
 
 
-def traced_calls() -> list[tuple[str, list[tuple[int, ...]], tuple[int, ...]]]:
+def traced_calls(config: ModelConfig = TRACED) -> list[tuple[str, list[tuple[int, ...]], tuple[int, ...]]]:
     """(part, input shapes, output shape) of the first layer and all that is outside the layers, in order of running."""
-    model = TransformerLM(TRACED)
+    model = TransformerLM(config)
     calls: list[tuple[str, list[tuple[int, ...]], tuple[int, ...]]] = []
 
     def note(name: str, given: tuple[Any, ...], made: Tensor) -> None:
