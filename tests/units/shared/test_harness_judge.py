@@ -131,7 +131,7 @@ def test_not_implemented_everywhere_is_not_started_and_somewhere_is_failed():
         ("seals", ["torch.equal"], Outcome.ERROR),
         ("reference", ["a1_basics.inside"], Outcome.ERROR),
         ("forbidden", [{"name": "torch.mul", "file": "a.py", "line": 3}], Outcome.FORBIDDEN),
-        ("tests", [{"name": "tests.x", "file": "a.py", "line": 3}], Outcome.FORBIDDEN),
+        ("tests", [{"name": "tests.x", "file": "a.py", "line": 3, "does": "imports"}], Outcome.FORBIDDEN),
     ],
 )
 def test_what_the_guards_saw_counts_although_all_passed(field, value, outcome):
