@@ -65,12 +65,7 @@ SIZES = {
     },
 }
 EXPERIMENTS = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
-RESUMED = (
-    "encode",
-    "train_lm",
-    "ladder",
-    *EXPERIMENTS,
-)  # the programs that keep unfinished work under `runs`
+RESUMED = ("encode", "train_lm", "ladder", *EXPERIMENTS)  # they keep unfinished work under `runs`
 LIBRARY = "python_library"  # the Corpus of Python's standard library, the same at every scale
 FOR_THE_REFERENCE = ("a1_basics.run.tokenizer_sweep",)  # rules for cutting text cross no door
 STUDY_VOCAB_SIZE = 512  # small models spend most of a large vocabulary's time on its output projection

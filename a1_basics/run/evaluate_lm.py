@@ -29,9 +29,8 @@ from shared.store.kinds import (
 INPUTS = {"checkpoint": "Checkpoint", "shards": "Shards"}
 OUTPUTS = {"report": "EvalReport"}
 
-COMBINATIONS = (
-    "combinations"  # the split of stories in which heroes want what no hero of their kind wants in training
-)
+# The split of stories in which heroes want what no hero of their kind wants in training.
+COMBINATIONS = "combinations"
 COMBINATIONS_TOKENS = 20_000  # enough to show the gap to that text's floor, in a second or two
 
 LARGEST_BIGRAM_VOCAB = 16_384  # the table has vocab x vocab entries: beyond, it would not fit into memory

@@ -11,6 +11,7 @@ from shared import accounting, costs
 from shared.device import peak_flops_per_second, pick_device, pick_precision
 from shared.doors.protocols import TrainJob
 from shared.doors.resolve import door
+from shared.doors.settings import check_ranges, check_shape
 from shared.runs.program import run_program
 from shared.runs.runlog import VALIDATION_LOSS
 from shared.store.artifacts import Store
@@ -34,7 +35,13 @@ def main(config: TrainJob) -> None:
 
 
 def plan(config: TrainJob) -> dict[str, Any]:
-    """What the job will cost, before it is begun."""
+    """What the job will cost, before it is begun.
+
+    Raises:
+        ConfigError: settings that no training could use, whatever the shards.
+    """
+    check_ranges(config)
+    check_shape(config.model)
     count = accounting.parameters(config.model)
     seq = config.model.context_length
     num_tokens, flops = config.train_tokens, accounting.training_flops(config)

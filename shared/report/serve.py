@@ -30,15 +30,8 @@ INPUTS = ("every kind",)
 OUTPUTS = ()
 SANDBOX = "sandbox allow-scripts allow-popups; frame-ancestors 'none'"
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
-TEXTS = {
-    ".txt",
-    ".md",
-    ".jsonl",
-    ".toml",
-    ".csv",
-    ".py",
-    ".log",
-}  # shown as text whatever the system's table says
+# Shown as text, whatever the system's table says.
+TEXTS = {".txt", ".md", ".jsonl", ".toml", ".csv", ".py", ".log"}
 IMAGES = {"image/png", "image/svg+xml", "image/jpeg"}
 
 

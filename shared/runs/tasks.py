@@ -200,10 +200,7 @@ class TaskFolder:
                 if self.outcome(task) is not None:
                     return  # we were thought dead: another did the task, and cleared our draft away under us
                 if disk.is_disk_full(error):
-                    written = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
-                    raise disk.disk_full_error(
-                        self.directory, doing=f"task {task.name}", wanted_bytes=written, at_least=True
-                    ) from error
+                    raise  # the program says what to do about a full disk
                 raise TaskFailedError(
                     f"task {task.name} failed: {type(error).__name__}: {error}; the tasks that are done stay "
                     f"done, and the same command goes on with this one\n{traceback.format_exc()[-4000:]}"

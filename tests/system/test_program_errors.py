@@ -133,6 +133,19 @@ def test_a_job_that_cannot_work_is_refused_before_the_first_step(prepared, flags
     assert list(Path("runs").iterdir()) == []  # nothing was begun
 
 
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (("--model.num-heads", 5), "cannot be shared by 5 heads"),
+        (("--microbatches", 0), "--microbatches 0 must be at least 1"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(prepared, flags, wanted):
+    status, said = prepared(train_lm, "--preset", "tiny", "--dry-run", *flags)
+    assert status == 2
+    assert wanted in said
+
+
 def test_ids_of_another_tokenizer_are_refused(prepared):
     assert prepared(train_lm, "--preset", "tiny", "--steps", 2, "--warmup-steps", 1)[0] == 0
     assert prepared(train_tokenizer, "--vocab-size", 265, "--name", "other")[0] == 0
@@ -159,7 +172,7 @@ def test_a_full_disk_is_an_error_with_a_mend_and_leaves_nothing_half_done(prepar
     status, said = prepared(encode, "--tokenizer", "other", "--name", "full")
     monkeypatch.undo()
     assert status == 2
-    assert "space" in said
+    assert "no space left on the disk; free some" in said
     assert "full" not in Store("artifacts").names("Shards")
 
 
