@@ -230,8 +230,8 @@ def _publish(
     wanted = check_name(name) if name is not None else names.get(root)
     if wanted is not None:
         names[root] = wanted
-        taken = store.names(kind).get(wanted, root)
-        if taken != root:
+        taken = lookup.digest_named(store.root, kind, wanted)
+        if taken not in (None, root):
             raise ArtifactError(
                 f"the name {wanted!r} already points at another {kind} in {store.root} "
                 f"({taken[: manifests.SHOWN_DIGITS]}). Import under another: --name=NAME"
@@ -247,7 +247,7 @@ def _publish(
             if any(parent in waiting for parent in manifest["parents"].values()):
                 continue
             own = names.get(digest)
-            if own is not None and store.names(kinds[digest]).get(own, digest) != digest:
+            if own is not None and lookup.digest_named(store.root, kinds[digest], own) not in (None, digest):
                 kept.append(own)
                 own = None
             published[digest] = store.publish(staged / kinds[digest] / digest, manifest, name=own)

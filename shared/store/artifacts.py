@@ -17,6 +17,7 @@ import os
 import secrets
 import time
 import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,12 +190,11 @@ class Store:
 
     def list(self, kind: str | None = None) -> Sequence[Artifact]:
         """All artifacts (of one kind), oldest first; an unreadable manifest is named in a warning."""
-        found = []
+        found, names = [], lookup.NamesByDigest(self.root)
         for one in KINDS if kind is None else [kind]:
-            by_digest = {digest: name for name, digest in self.names(one).items()}
             for digest in lookup.digests_of(self.root, one):
                 try:
-                    found.append(lookup.load(self.root, one, digest, by_digest.get(digest)))
+                    found.append(lookup.load(self.root, one, digest, names.first(one, digest)))
                 except ArtifactError as damage:
                     warnings.warn(str(damage), stacklevel=2)
         return sorted(found, key=lambda artifact: (artifact.origin.get("created", ""), artifact.digest))
@@ -206,11 +206,13 @@ class Store:
             ArtifactError: an ancestor is not in the store, or its manifest is damaged.
         """
         found: dict[str, Artifact] = {}
-        waiting = [artifact]
+        names, waiting = lookup.NamesByDigest(self.root), deque([artifact])
         while waiting:
-            child = waiting.pop(0)
+            child = waiting.popleft()
             for role, digest in sorted(child.parents.items()):
                 if digest not in found:
-                    found[digest] = lookup.load_any(self.root, digest, wanted_by=f"the {role} of {child}")
+                    found[digest] = lookup.load_any(
+                        self.root, digest, wanted_by=f"the {role} of {child}", names=names
+                    )
                     waiting.append(found[digest])
         return [*found.values()]

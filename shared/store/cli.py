@@ -19,6 +19,7 @@ from shared.store.catalog import KINDS, kind_of
 from shared.store.disk import readable_bytes
 from shared.store.gc import collect
 from shared.store.lineage import lineage_svg, lineage_tree
+from shared.store.lookup import NamesByDigest
 from shared.store.manifests import SHOWN_DIGITS
 
 
@@ -30,15 +31,24 @@ def _open(store: Store, ref: str, *, verify: bool = False) -> Artifact:
 def _list(store: Store, arguments: argparse.Namespace) -> None:
     if arguments.kind is not None:
         kind_of(arguments.kind)
+    names = NamesByDigest(store.root)
     rows = [("KIND", "NAME", "DIGEST", "SIZE", "MADE (UTC)", "COST")]
     for artifact in store.list(arguments.kind):
-        names = [name for name, digest in store.names(artifact.kind).items() if digest == artifact.digest]
         made = str(artifact.origin.get("created", ""))[:16].replace("T", " ")
         seconds = artifact.origin.get("cost_seconds")
         cost = "" if seconds is None else f"{seconds:.1f} s"
         shown = artifact.digest[:SHOWN_DIGITS]
         size = readable_bytes(artifact.num_bytes)
-        rows.append((artifact.kind, ", ".join(names) or "-", shown, size, made, cost))
+        rows.append(
+            (
+                artifact.kind,
+                ", ".join(names.of(artifact.kind, artifact.digest)) or "-",
+                shown,
+                size,
+                made,
+                cost,
+            )
+        )
     if len(rows) == 1:
         print(f"{store.root} holds no {arguments.kind or 'artifact'} yet. `make toy` makes the first ones.")
         return

@@ -54,19 +54,29 @@ def collect(store: Store, *, delete: bool) -> Garbage:
 
 
 def _needed(store: Store) -> set[str]:
+    """The digests that are kept; each manifest is read once, however many names lead to it.
+
+    Raises:
+        ArtifactError: a manifest that cannot be read, or an ancestor that is gone.
+    """
     roots = drafts.living_parents(store.drafts)
     for kind in KINDS:
         roots |= set(store.names(kind).values())
     needed: set[str] = set()
+    waiting = []
     for digest in roots:
-        try:
-            artifact = lookup.load_any(store.root, digest, wanted_by="a name's target")
-        except ArtifactError as error:
-            if any((store.root / kind / digest).is_dir() for kind in KINDS):
-                raise  # it is there and cannot be read: its lineage is not known, so nothing is safe to remove
-            warnings.warn(str(error), stacklevel=2)
+        if any((store.root / kind / digest).is_dir() for kind in KINDS):
+            waiting.append((digest, "a name's target"))
+        else:
+            warnings.warn(f"a name points at {digest}, which is gone from {store.root}", stacklevel=2)
+    while waiting:
+        digest, wanted_by = waiting.pop()
+        if digest in needed:
             continue
-        needed |= {digest, *(ancestor.digest for ancestor in store.lineage(artifact))}
+        # One that is there and cannot be read: its lineage is not known, so nothing is safe to remove.
+        artifact = lookup.load_any(store.root, digest, wanted_by=wanted_by)
+        needed.add(digest)
+        waiting += [(parent, f"the {role} of {artifact}") for role, parent in artifact.parents.items()]
     return needed
 
 

@@ -8,7 +8,7 @@ a box.
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -29,19 +29,22 @@ def lineage_tree(artifact: Artifact, ancestors: Sequence[Artifact]) -> str:
     by_digest = {one.digest: one for one in ancestors}
     shown: set[str] = set()
 
-    def lines(one: Artifact, indent: str) -> Iterator[str]:
-        rows = sorted(one.parents.items())
-        for number, (role, digest) in enumerate(rows):
-            is_last = number == len(rows) - 1
-            parent = by_digest[digest]
-            again = " (see above)" if digest in shown and parent.parents else ""
-            size = readable_bytes(parent.num_bytes)
-            yield f"{indent}{'└─' if is_last else '├─'} {role}: {parent}, {size}{again}"
-            if not again:
-                shown.add(digest)
-                yield from lines(parent, indent + ("   " if is_last else "│  "))
+    def branches(one: Artifact, indent: str) -> list[tuple[str, str, str, bool]]:
+        rows = [(indent, role, digest, False) for role, digest in sorted(one.parents.items())]
+        return [*rows[:-1], (*rows[-1][:3], True)][::-1] if rows else []
 
-    return "\n".join([f"{artifact}, {readable_bytes(artifact.num_bytes)}", *lines(artifact, "")])
+    lines = [f"{artifact}, {readable_bytes(artifact.num_bytes)}"]
+    waiting = branches(artifact, "")  # the next one last: a lineage may be deeper than calls can nest
+    while waiting:
+        indent, role, digest, is_last = waiting.pop()
+        parent = by_digest[digest]
+        again = " (see above)" if digest in shown and parent.parents else ""
+        size = readable_bytes(parent.num_bytes)
+        lines.append(f"{indent}{'└─' if is_last else '├─'} {role}: {parent}, {size}{again}")
+        if not again:
+            shown.add(digest)
+            waiting += branches(parent, indent + ("   " if is_last else "│  "))
+    return "\n".join(lines)
 
 
 @dataclass
@@ -101,13 +104,15 @@ def lineage_svg(artifact: Artifact, ancestors: Sequence[Artifact]) -> str:
 def _boxes(everyone: Sequence[Artifact]) -> dict[str, _Node]:
     by_digest = {one.digest: one for one in everyone}
     columns: dict[str, int] = {}
-
-    def column(digest: str) -> int:
-        if digest not in columns:
-            columns[digest] = 1 + max(map(column, by_digest[digest].parents.values()), default=-1)
-        return columns[digest]
-
-    return {digest: _Node(one, column(digest)) for digest, one in by_digest.items()}
+    waiting = [*by_digest]
+    while waiting:  # parents first; digests cannot form a circle
+        parents = by_digest[waiting[-1]].parents.values()
+        unknown = [parent for parent in parents if parent not in columns]
+        if unknown:
+            waiting += unknown
+        else:
+            columns[waiting.pop()] = 1 + max((columns[parent] for parent in parents), default=-1)
+    return {digest: _Node(one, columns[digest]) for digest, one in by_digest.items()}
 
 
 def _edge(role: str, parent: _Node, child: _Node) -> _Edge:

@@ -11,7 +11,7 @@ from shared.errors import ArtifactError
 from shared.store import manifests
 from shared.store.catalog import KINDS
 from shared.store.manifests import SHOWN_DIGITS
-from shared.store.pointers import read_names
+from shared.store.pointers import is_name, read_names, read_pointer
 
 _SHORTEST_PREFIX = 6
 
@@ -57,7 +57,7 @@ class Artifact:
         Raises:
             ArtifactError: the manifest lists no such file.
         """
-        if name not in self.files:
+        if name not in self.manifest["files"] and name not in self.files:  # the first spares a copy of all
             raise ArtifactError(f"{self} has no file {name!r}; it has: {', '.join(sorted(self.files))}")
         return self.path / name
 
@@ -69,6 +69,33 @@ class Artifact:
 def names_of(root: Path, kind: str) -> dict[str, str]:
     """Every name of a kind, with the digest it points at."""
     return read_names(root / "names" / kind)
+
+
+def digest_named(root: Path, kind: str, name: str) -> str | None:
+    """What a name points at, if a kind has it: one file is read, however many names there are."""
+    target = read_pointer(root / "names" / kind / f"{name}.json") if is_name(name) else None
+    return None if target is None else target[1]
+
+
+class NamesByDigest:
+    """The names of artifacts, read once for each kind: for one operation over many, since names move."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._by_kind: dict[str, dict[str, list[str]]] = {}
+
+    def of(self, kind: str, digest: str) -> Sequence[str]:
+        """All names of an artifact, sorted."""
+        if kind not in self._by_kind:
+            names: dict[str, list[str]] = {}
+            for name, target in names_of(self._root, kind).items():
+                names.setdefault(target, []).append(name)
+            self._by_kind[kind] = names
+        return self._by_kind[kind].get(digest, [])
+
+    def first(self, kind: str, digest: str) -> str | None:
+        """A name to call it by, if it has one."""
+        return next(iter(self.of(kind, digest)), None)
 
 
 def digests_of(root: Path, kind: str) -> Sequence[str]:
@@ -87,16 +114,15 @@ def load(root: Path, kind: str, digest: str, name: str | None = None) -> Artifac
     return Artifact(kind, digest, path, manifests.read(path, kind), name)
 
 
-def load_any(root: Path, digest: str, *, wanted_by: str) -> Artifact:
-    """`load` by a full digest alone.
+def load_any(root: Path, digest: str, *, wanted_by: str, names: NamesByDigest | None = None) -> Artifact:
+    """`load` by a full digest alone; without `names` the artifact does not know its own.
 
     Raises:
         ArtifactError: no kind has it; `wanted_by` says who asked.
     """
     for kind in KINDS:
         if manifests.is_digest(digest) and (root / kind / digest).is_dir():
-            name = next((name for name, target in names_of(root, kind).items() if target == digest), None)
-            return load(root, kind, digest, name)
+            return load(root, kind, digest, names.first(kind, digest) if names else None)
     raise ArtifactError(
         f"{wanted_by} is {digest!r}, which is no digest in the store {root}. Parents are given by their full "
         "digest (artifact.digest); an artifact from elsewhere comes with its lineage by "
@@ -112,7 +138,7 @@ def resolve(root: Path, ref: str, kind: str | None) -> tuple[str, str, str | Non
             it.
     """
     kinds = [kind] if kind else [*KINDS]
-    named = {one: names[ref] for one in kinds if ref in (names := names_of(root, one))}
+    named = {one: digest for one in kinds if (digest := digest_named(root, one, ref)) is not None}
     if len(named) > 1:
         raise ArtifactError(f"{ref!r} names {len(named)} artifacts; say which kind: {', '.join(named)}")
     for one, digest in named.items():
@@ -131,7 +157,7 @@ def resolve(root: Path, ref: str, kind: str | None) -> tuple[str, str, str | Non
         listed = ", ".join(f"{one} {digest[: len(ref) + 6]}" for one, digest in found)
         raise ArtifactError(f"the digest prefix {ref!r} is not unique: {listed}. Give more characters.")
     [(one, digest)] = found
-    return one, digest, next((name for name, target in names_of(root, one).items() if target == digest), None)
+    return one, digest, NamesByDigest(root).first(one, digest)
 
 
 def _not_found(root: Path, ref: str, kind: str | None) -> ArtifactError:

@@ -15,13 +15,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+def is_name(text: str) -> bool:
+    """Whether a text can name an artifact; then it is a file name everywhere, and no digest."""
+    return _NAME.fullmatch(text) is not None and _DIGEST.fullmatch(text) is None
+
+
 def check_name(name: str) -> str:
     """Refuse a name that is no file name everywhere, or that could be taken for a digest.
 
     Raises:
         ConfigError: the name is not fit.
     """
-    if not _NAME.fullmatch(name) or _DIGEST.fullmatch(name):
+    if not is_name(name):
         raise ConfigError(
             f"{name!r} cannot name an artifact: use letters, digits, '.', '_' and '-', at most 100 in all, "
             "the first a letter or a digit, and not the 64 hex digits of a digest"
