@@ -178,10 +178,12 @@ class LadderRun:
     num_kv_heads: int = 2  # from the grouped-query rung on
     context_length: int = 64  # characters
     dropout: float = 0.1  # fraction of numbers left out, from the dropout rung on
-    steps: int = 1000  # optimizer steps of every rung
+    steps: int = 3000  # optimizer steps of every rung
     batch_size: int = 16  # sequences per step: at this few characters, many steps beat smooth gradients
-    train_tokens: int = 100_000  # the last so many of the training split, 0 for all: few, to be overfitted
-    max_learning_rate: float = 0.0  # 0: each rung its own (early rungs compared, later ones not)
+    train_tokens: int = (
+        200_000  # the last so many of the training split, 0 for all: read 15 times, to be overfitted
+    )
+    max_learning_rate: float = 0.0  # 0: each rung its own, the best of two or three that were compared
     evaluate_batches: int = 32  # of held-out text, along the curve; the table's figure takes all of it
     prompt_tokens: int = 32  # held-out characters that each sample goes on from
     sample_tokens: int = 300

@@ -114,7 +114,15 @@ def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> lis
     page = f"{name}-attention"
     characters, ladder, sweep = f"{name}-characters", f"{name}-ladder", f"{name}-tokenizers"
     own_characters = f"--corpus {base} --tokenizer {characters} --name {characters}"
-    full_size = f"--preset shakespeare_char --shards {characters} --name {name}-shakespeare_char"
+    full = f"{name}-shakespeare_char"
+    full_ladder = [
+        step(
+            "its top rung at full size",
+            "a1_basics.run.ladder",
+            f"--preset shakespeare_char --shards {characters} --name {full}",
+        ),
+        step("its page", "shared.report.ladder", f"--ladder {full} --name {full}"),
+    ]
     return [
         *stage_one(size, base, text)[:4],
         step("what its heads look at", "a1_basics.run.attention_probe", f"--checkpoint {base} --name {page}"),
@@ -152,7 +160,7 @@ def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> lis
             f"--preset {scale} --shards {characters} --name {ladder}",
         ),
         step("the ladder's page", "shared.report.ladder", f"--ladder {ladder} --name {ladder}"),
-        *([step("its top rung at full size", "a1_basics.run.ladder", full_size)] if scale == "toy" else []),
+        *(full_ladder if scale == "toy" else []),
     ]
 
 

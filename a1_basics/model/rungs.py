@@ -161,9 +161,14 @@ def climb() -> tuple[Rung, ...]:
         "residual + LayerNorm",
         "a way around every part: several layers can be trained",
         norm=LayerNorm,
+        max_learning_rate=3e-3,
+    )
+    dropping = deep.next(
+        "dropout",
+        "numbers left out at random, against learning by heart",
+        drops=True,
         max_learning_rate=6e-3,
     )
-    dropping = deep.next("dropout", "numbers left out at random, against learning by heart", drops=True)
     simple = dropping.next("RMSNorm", "no mean taken out, no offset: less work", norm=RMSNorm)
     turning = simple.next(
         "RoPE", "positions as angles: distance, not place", learns_positions=False, turns_positions=True
@@ -175,7 +180,9 @@ def climb() -> tuple[Rung, ...]:
     normed = grouped.next(
         "QK-norm", "queries and keys brought to one length: scores that cannot explode", mixer=normed_heads
     )
-    muon = normed.next("Muon", "orthogonal steps for the hidden matrices", optimizer="muon")
+    muon = normed.next(
+        "Muon", "orthogonal steps for the hidden matrices", optimizer="muon", max_learning_rate=1.2e-2
+    )
     return (
         bigram, averaging, head, heads, thinking, deep, dropping, simple, turning, gated, grouped, normed, muon,
     )  # fmt: skip

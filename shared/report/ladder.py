@@ -67,11 +67,15 @@ def main(config: LadderPage) -> None:
 def write_ladder(folder: Path, title: str, rows: Rows, curves: Curves) -> Path:
     """The page, its figures and the measured times, in a folder; returns the page."""
     first, last = rows[0], rows[-1]
+    num_read = short_count(max(row["train_tokens"] for row in rows))
     lede = (
         f"From {first['validation_loss_nats']:.2f} nats per character ({first['run']}) to "
-        f"{last['validation_loss_nats']:.2f} ({last['run']}). Every rung is the one before it with one thing "
-        f"changed, and reads the same {short_count(max(row['train_tokens'] for row in rows))} characters."
+        f"{last['validation_loss_nats']:.2f} ({last['run']}). "
     )
+    if len(rows) > 2:
+        lede += f"Every rung is the one before it with one thing changed, and reads the same {num_read} characters."
+    else:  # two ends of the ladder
+        lede += f"What is trained reads {num_read} characters."
     return write_page(
         folder,
         f"{title}: from a bigram to a transformer",
