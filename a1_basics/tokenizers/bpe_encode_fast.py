@@ -15,7 +15,7 @@ import numpy as np
 from numba import int64, njit, uint64
 
 from a1_basics.tokenizers.count_fast import SHORT_BYTES, long_hash, same_bytes, short_hash, short_key
-from a1_basics.tokenizers.memory import load8, load64, prefetch, store8, store16, store32, store64
+from a1_basics.tokenizers.memory import copy16, load8, load64, prefetch, store8, store16, store32, store64
 from a1_basics.tokenizers.merge_fast import (
     ARENA,
     BYTE_IDS,
@@ -36,8 +36,8 @@ from a1_basics.tokenizers.merge_fast import (
     merge,
     table,
 )
-from a1_basics.tokenizers.split_scalar import INVALID_UTF8, character_classes
-from a1_basics.tokenizers.split_simd import BATCH_BYTES, NUM_CARRIED, split_simd
+from a1_basics.tokenizers.split_scalar import INVALID_UTF8, character_classes, character_ends
+from a1_basics.tokenizers.split_simd import BATCH_BYTES, NUM_CARRIED, SLACK_STARTS, split_simd
 
 MAX_IDS = 1 << 21  # ids and ranks share a machine word: 21 + 21 + 22 bits
 SLACK_IDS = 16  # a cached word writes all the ids that there is room for
@@ -47,7 +47,8 @@ _LONG_ROWS = 1 << 15
 _LONGEST_CACHED_BYTES = 256
 _ARENA_BYTES = 1 << 23
 _AHEAD = 64
-_ELSEWHERE = np.uint64(0xFFFF)  # in place of a count: the ids stand in the arena
+_MANY_STARTS = 1 << 11  # enough words to be encoded in one go
+_ELSEWHERE = np.uint64(0xFFFF)  # in place of a number of bytes: the ids stand in the arena
 _0, _1, _3, _8 = (np.uint64(n) for n in (0, 1, 3, 8))
 
 
@@ -55,8 +56,7 @@ _0, _1, _3, _8 = (np.uint64(n) for n in (0, 1, 3, 8))
 def _copy(source, target, num_bytes):
     """Copy bytes sixteen at a time, so up to fifteen more than asked for."""
     for i in range(_0, num_bytes, uint64(16)):
-        store64(target + i, load64(source + i))
-        store64(target + i + _8, load64(source + i + _8))
+        copy16(source + i, target + i)
 
 
 @njit(nogil=True, cache=True)
@@ -88,14 +88,14 @@ def _encode_new(start, low, high, line, out, id_shift, tables):
     store64(line + _8, high)
     if is_long:
         _copy(out, table(tables, ARENA) + place, num_bytes)
-        store64(line + uint64(16), place | uint64(count) << uint64(32))
+        store64(line + uint64(16), place | num_bytes << uint64(32))
         store64(line + uint64(24), _ELSEWHERE << uint64(48 if id_shift == _1 else 32))
     else:
         _copy(out, line + uint64(16), uint64(16))
         if id_shift == _1:
-            store16(line + uint64(30), uint64(count))
+            store16(line + uint64(30), num_bytes)
         else:
-            store32(line + uint64(28), uint64(count))
+            store32(line + uint64(28), num_bytes)
     return count
 
 
@@ -132,114 +132,155 @@ def _encode_long(start, length, out, id_shift, tables):
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def _write_hits(i, many, keys, arena, out, id_shift):
-    """Write the ids of words from `i` on, up to one that the short cache lacks; its number, and where ids end."""
-    count_shift = uint64(48 if id_shift == _1 else 32)
-    while i < many:
-        key = keys + i * uint64(24)
+def _make_keys(starts, many, limit, keys, short):
+    """Rows (key, key, line of the cache) for so many words; the lines are on their way from memory."""
+    start = load64(starts)
+    for i in range(many):
+        after = load64(starts + _8 + (i << _3))
+        length = after - start
+        if length <= uint64(SHORT_BYTES):
+            low, high = short_key(start, length, limit)
+            line = short + ((short_hash(low, high) >> uint64(20) & uint64(_SHORT_LINES - 1)) << uint64(6))
+            prefetch(line)
+        else:
+            low, high, line = _0, length, short  # a key that no row has
+        store64(keys, low)
+        store64(keys + _8, high)
+        store64(keys + uint64(16), line)
+        keys += uint64(24)
+        start = after
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _write_hits(key, last_key, starts, arena, out, id_shift):
+    """Write the ids of words up to one that the short cache lacks; its key, its start, and where ids end."""
+    bytes_shift = uint64(48 if id_shift == _1 else 32)
+    while key != last_key:
         low, high, line = load64(key), load64(key + _8), load64(key + uint64(16))
         # Without a branch: which of the two rows holds a word is as good as random.
         is_second = ((load64(line + uint64(32)) ^ low) | (load64(line + uint64(40)) ^ high)) == _0
         row = line + (uint64(is_second) << uint64(5))
         if (load64(row) ^ low) | (load64(row + _8) ^ high):
             break
-        ids, more_ids = load64(row + uint64(16)), load64(row + uint64(24))
-        count = more_ids >> count_shift
-        if count == _ELSEWHERE:
-            count = ids >> uint64(32)
-            place = arena + (ids & uint64(0xFFFFFFFF))
+        num_bytes = load64(row + uint64(24)) >> bytes_shift
+        if num_bytes == _ELSEWHERE:
+            ids = load64(row + uint64(16))
+            place, num_bytes = arena + (ids & uint64(0xFFFFFFFF)), ids >> uint64(32)
             _copy(place, out, uint64(32))
             if id_shift != _1:
                 _copy(place + uint64(32), out + uint64(32), uint64(32))
         else:
-            store64(out, ids)
-            store64(out + _8, more_ids)
-        out += count << id_shift
-        i += _1
-    return i, out
+            copy16(row + uint64(16), out)
+        store64(starts, out)
+        out += num_bytes
+        starts += _8
+        key += uint64(24)
+    return key, starts, out
 
 
 @njit(nogil=True, cache=True)
-def encode_words(starts, num_starts, end, out, id_shift, tables):
+def encode_words(starts, num_starts, limit, out, id_shift, tables):
     """Encode the words between neighbouring starts, the last of which only ends a word; where their ids end.
 
-    `starts` is the address of so many addresses, and `end` where readable text does. An id takes `1 << id_shift` bytes.
-    Zero is returned where a byte has no id.
+    `starts` is the address of so many addresses. Each is replaced by the place of its word's ids. `limit` is where
+    readable memory ends, and an id takes `1 << id_shift` bytes. Where a byte has no id zero is returned, and the first
+    start is that of its word.
     """
     short, arena, keys = table(tables, SHORT), table(tables, ARENA), table(tables, KEYS)
-    start = load64(starts)
+    first = starts
     last = starts + (uint64(num_starts) - _1) * _8
     while starts < last:
         many = min(uint64(_AHEAD), (last - starts) >> _3)
-        for i in range(many):
-            key = keys + i * uint64(24)
-            after = load64(starts + _8 + (i << _3))
-            length = after - start
-            if length <= uint64(SHORT_BYTES):
-                low, high = short_key(start, length, end)
-                line = short + ((short_hash(low, high) >> uint64(20) & uint64(_SHORT_LINES - 1)) << uint64(6))
-                prefetch(line)
-            else:
-                low, high, line = _0, length, short  # a key that no row has
-            store64(key, low)
-            store64(key + _8, high)
-            store64(key + uint64(16), line)
-            start = after
-        i = _0
+        _make_keys(starts, many, limit, keys, short)
+        key, last_key = keys, keys + many * uint64(24)
         while True:
-            i, out = _write_hits(i, many, keys, arena, out, id_shift)
-            if i == many:
+            key, starts, out = _write_hits(key, last_key, starts, arena, out, id_shift)
+            if key == last_key:
                 break
-            key, word = keys + i * uint64(24), load64(starts + (i << _3))
-            low, high = load64(key), load64(key + _8)
+            word, low, high = load64(starts), load64(key), load64(key + _8)
             if high >> uint64(56):
                 count = _encode_new(word, low, high, load64(key + uint64(16)), out, id_shift, tables)
             else:
                 count = _encode_long(word, high, out, id_shift, tables)
             if count < 0:
+                store64(first, word)
                 return _0
+            store64(starts, out)
             out += uint64(count) << id_shift
-            i += _1
-        starts += many << _3
+            starts += _8
+            key += uint64(24)
+    store64(last, out)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _encode_waiting(pieces, first, after, ends, starts, num_starts, limit, out, id_shift, tables):
+    """Encode the words that wait, and turn the ends of pieces `first` to `after` from numbers of starts into places.
+
+    Returns where the ids end. Where a byte has no id, that is zero, and `ends[0]` the number of the piece.
+    """
+    out = encode_words(uint64(starts.ctypes.data), num_starts, limit, out, id_shift, tables)
+    if out == _0:
+        ends[0] = 0
+        while uint64(pieces[ends[0], 1]) <= starts[0]:
+            ends[0] += 1
+    else:
+        for piece in range(first, after):
+            ends[piece] = int64(starts[ends[piece]])
     return out
 
 
 @njit(nogil=True, cache=True)
 def encode_pieces(pieces, ends, out, id_shift, classes, starts, tables):
-    """Split and encode pieces of text, rows (begin, end, id that follows or -1).
+    """Split and encode pieces of text, rows (begin, end, id that follows or -1), in order and from one buffer.
 
     `ends` gets the number of ids up to the end of each piece. INVALID_UTF8 or UNKNOWN_BYTE is returned for a piece
     that cannot be encoded, and its number put into `ends[0]`; else 0.
     """
+    num_pieces = pieces.shape[0]
+    limit = uint64(pieces[num_pieces - 1, 1]) if num_pieces else _0
     first_out = out
-    first_start = uint64(starts.ctypes.data)
     carried = np.empty(NUM_CARRIED, dtype=np.uint64)
-    for piece in range(pieces.shape[0]):
-        at, end = uint64(pieces[piece, 0]), uint64(pieces[piece, 1])
+    # The words of many short pieces wait to be encoded together; `first` is the first piece whose end waits with them.
+    num_starts, first = 0, 0
+    for piece in range(num_pieces):
+        at, end, follows = uint64(pieces[piece, 0]), uint64(pieces[piece, 1]), pieces[piece, 2]
         carried[:] = 0
-        num_open = 0
         while at < end:
-            num_starts = split_simd(at, end, classes, carried, starts, num_open)
+            num_starts = split_simd(at, end, limit, classes, carried, starts, num_starts)
             if num_starts < 0:
                 ends[0] = piece
                 return INVALID_UTF8
             at += uint64(BATCH_BYTES)
-            if at >= end:
-                starts[num_starts] = end
-                num_starts += 1
-            out = encode_words(first_start, num_starts, end, out, id_shift, tables)
-            if out == _0:
-                ends[0] = piece
-                return UNKNOWN_BYTE
-            starts[0] = starts[num_starts - 1]
-            num_open = 1
-        if pieces[piece, 2] >= 0:
+            if at < end and num_starts > _MANY_STARTS:
+                open_start = starts[num_starts - 1]
+                out = _encode_waiting(
+                    pieces, first, piece, ends, starts, num_starts, limit, out, id_shift, tables
+                )
+                if out == _0:
+                    return UNKNOWN_BYTE
+                starts[0] = open_start
+                num_starts, first = 1, piece
+        ends[piece] = num_starts
+        goes_on = follows < 0 and piece + 1 < num_pieces and uint64(pieces[piece + 1, 0]) == end
+        if goes_on and num_starts <= _MANY_STARTS:
+            continue
+        starts[num_starts] = end
+        out = _encode_waiting(
+            pieces, first, piece + 1, ends, starts, num_starts + 1, limit, out, id_shift, tables
+        )
+        if out == _0:
+            return UNKNOWN_BYTE
+        num_starts, first = 0, piece + 1
+        if follows >= 0:
             if id_shift == _1:
-                store16(out, uint64(pieces[piece, 2]))
+                store16(out, uint64(follows))
             else:
-                store32(out, uint64(pieces[piece, 2]))
+                store32(out, uint64(follows))
             out += _1 << id_shift
-        ends[piece] = int64((out - first_out) >> id_shift)
+            ends[piece] = int64(out)
+    for piece in range(num_pieces):
+        ends[piece] = int64((uint64(ends[piece]) - first_out) >> id_shift)
     return 0
 
 
@@ -286,7 +327,7 @@ class Merger:
         self._seeds = [
             word for word in ids if 0 < len(word) <= SHORT_BYTES and self._unknown_bytes.isdisjoint(word)
         ]
-        self._starts = np.empty(BATCH_BYTES + 2, dtype=np.uint64)
+        self._starts = np.empty(_MANY_STARTS + BATCH_BYTES + 2 + SLACK_STARTS, dtype=np.uint64)
         self.forget()
 
     def forget(self) -> None:
@@ -330,11 +371,16 @@ class Merger:
             )
         return ids[: (int(end) - int(begin)) // ids.itemsize]
 
+    @staticmethod
+    def count_bytes(ends: np.ndarray, address: int) -> None:
+        """Turn the ends of texts, in UTF-8 and end to end from an address on, from characters into bytes."""
+        character_ends(np.uint64(address), ends)
+
     def encode_pieces(self, pieces: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Split and encode pieces of text into `out`; the number of ids up to the end of each piece.
 
-        Pieces are rows (address of the first byte, address after the last, id to append or -1). `out` has this
-        merger's dtype, and room for one id per byte, one per piece and SLACK_IDS more.
+        Pieces are rows (address of the first byte, address after the last, id to append or -1), in order and from one
+        buffer. `out` has this merger's dtype, and room for one id per byte, one per piece and SLACK_IDS more.
 
         Raises:
             Unencodable: a piece is not UTF-8, or holds a byte that has no id.

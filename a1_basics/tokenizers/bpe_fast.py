@@ -293,13 +293,13 @@ class Tokenizer(bpe.Tokenizer):
             ends = np.cumsum([len(ids) for ids in lists], dtype=np.int64)
             return self._fill(np.array([*chain.from_iterable(lists)], dtype=self.dtype), out), ends
         data: Any = "".join(texts)
+        stops = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
         if data.isascii():
-            sizes, address, needles = map(len, texts), _ADDRESS_OF_ASCII(data), self._ascii_needles
+            address, needles = _ADDRESS_OF_ASCII(data), self._ascii_needles
         else:
-            parts = [text.encode("utf-8") for text in texts]
-            data = b"".join(parts)
-            sizes, address, needles = map(len, parts), _ADDRESS_OF_BYTES(data), self._byte_needles
-        stops = np.cumsum(np.fromiter(sizes, dtype=np.int64, count=len(texts)))
+            data = data.encode("utf-8")
+            address, needles = _ADDRESS_OF_BYTES(data), self._byte_needles
+            self._merger.count_bytes(stops, address)
         last_rows = np.arange(len(texts))
         if any(token in data for token, _ in needles):
             rows: Any = []

@@ -10,7 +10,7 @@ from numba import int64, njit, uint64
 
 from a1_basics.tokenizers.memory import load8, load64, prefetch, store64
 from a1_basics.tokenizers.split_scalar import INVALID_UTF8, character_classes
-from a1_basics.tokenizers.split_simd import BATCH_BYTES, NUM_CARRIED, split_simd
+from a1_basics.tokenizers.split_simd import BATCH_BYTES, NUM_CARRIED, SLACK_STARTS, split_simd
 
 SHORT_BYTES = 15  # longer words have no key of their own
 DONE, FULL = 0, 1
@@ -140,7 +140,7 @@ def count_text(end, classes, starts, resume, carried, short, long, arena, used):
             or used[ARENA] + open_bytes + BATCH_BYTES > arena.shape[0]
         ):
             return FULL
-        num_starts = split_simd(at, end, classes, carried, starts, int64(resume[PENDING]))
+        num_starts = split_simd(at, end, end, classes, carried, starts, int64(resume[PENDING]))
         if num_starts < 0:
             return INVALID_UTF8
         at += uint64(BATCH_BYTES)
@@ -197,7 +197,7 @@ class WordCounts:
 
     def __init__(self) -> None:
         self._resize(1 << 16, 1 << 13, 1 << 18)
-        self._starts = np.empty(BATCH_BYTES + 2, dtype=np.uint64)
+        self._starts = np.empty(BATCH_BYTES + 2 + SLACK_STARTS, dtype=np.uint64)
 
     def _resize(self, num_short: int, num_long: int, arena_bytes: int) -> None:
         self.short = np.zeros((num_short, 4), dtype=np.uint64)

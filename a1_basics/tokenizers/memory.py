@@ -35,6 +35,7 @@ def _loader(bits, result):
 
 
 load8 = _loader(8, types.int64)
+load16 = _loader(16, types.uint64)
 load32 = _loader(32, types.uint64)
 load64 = _loader(64, types.uint64)
 
@@ -57,6 +58,29 @@ store8 = _storer(8)
 store16 = _storer(16)
 store32 = _storer(32)
 store64 = _storer(64)
+
+
+@_instruction
+def copy16(typing_context, source, target):
+    """Copy sixteen bytes from one address to another."""
+
+    def build(context, builder, signature, arguments):
+        vector = ir.VectorType(_WORD, 2).as_pointer()
+        source, target = (builder.inttoptr(address, vector) for address in arguments)
+        builder.store(builder.load(source, align=1), target, align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, types.uint64), build
+
+
+@_instruction
+def count_ones(typing_context, value):
+    """How many bits are set."""
+
+    def build(context, builder, signature, arguments):
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), build
 
 
 @_instruction

@@ -13,7 +13,7 @@ import functools
 
 import numpy as np
 import regex
-from numba import njit, uint64
+from numba import int64, njit, uint64
 
 from a1_basics.tokenizers.memory import load8
 
@@ -46,16 +46,36 @@ def decode_character(address, end):
     length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
     if lead < 0xC2 or lead > 0xF4 or address + uint64(length) > end:
         return 0, 0
-    point = lead & (0x7F >> length)
-    for i in range(1, length):
-        byte = load8(address + uint64(i))
-        if byte & 0xC0 != 0x80:
-            return 0, 0
-        point = point << 6 | byte & 0x3F
-    too_long = (length == 3 and point < 0x800) or (length == 4 and point < 0x10000)
-    if too_long or 0xD800 <= point < 0xE000 or point > 0x10FFFF:
-        return 0, 0
-    return point, length
+    # A byte that continues a character is 0x80 to 0xBF: below 0x40 with its upper bit turned.
+    second = load8(address + uint64(1)) ^ 0x80
+    if length == 2:
+        return ((lead & 0x1F) << 6 | second, 2) if second < 0x40 else (0, 0)
+    third = load8(address + uint64(2)) ^ 0x80
+    if length == 3:
+        point = (lead & 0x0F) << 12 | second << 6 | third
+        is_valid = (second | third) < 0x40 and point >= 0x800 and not 0xD800 <= point < 0xE000
+        return (point, 3) if is_valid else (0, 0)
+    fourth = load8(address + uint64(3)) ^ 0x80
+    point = (lead & 0x07) << 18 | second << 12 | third << 6 | fourth
+    return (point, 4) if (second | third | fourth) < 0x40 and 0x10000 <= point <= 0x10FFFF else (0, 0)
+
+
+@njit(nogil=True, cache=True)
+def character_ends(address, ends):
+    """Turn the ends of texts that lie end to end in UTF-8 from `address` on from numbers of characters into bytes."""
+    end, characters = 0, 0  # where the text before ends, in bytes and in characters
+    for i in range(ends.shape[0]):
+        missing = ends[i] - characters
+        characters = ends[i]
+        while missing:  # as many bytes, and then as many as there are among them that begin no character
+            start, end = end, end + missing
+            missing = 0
+            for at in range(start, end):
+                missing += load8(address + uint64(at)) & 0xC0 == 0x80
+            if missing == 0:  # the last byte begins a character: the rest of that belongs to it
+                lead = load8(address + uint64(end - 1))
+                end += int64(lead >= 0xC0) + int64(lead >= 0xE0) + int64(lead >= 0xF0)
+        ends[i] = end
 
 
 @njit(nogil=True, cache=True)

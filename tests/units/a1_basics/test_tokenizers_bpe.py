@@ -133,6 +133,26 @@ def test_texts_of_a_batch_are_encoded_apart(texts):
         assert ids[begin:end].tolist() == tokenizer.encode(text)
 
 
+@pytest.mark.parametrize("special_tokens", [[], ["<|e|>"], ["a b"]])
+def test_a_batch_of_thousands_has_the_ids_of_each_text(special_tokens):
+    """Short texts go through the kernels together: empty ones, long ones between them, runs that fill a batch."""
+    rng = random.Random(0)
+    merges = oracle.train("low lower newest widest 한국 " * 3, 30, [])
+    tokenizer = bpe_fast.Tokenizer(byte_vocab(merges), merges, special_tokens)
+    texts = ["".join(rng.choices(MIXED, k=rng.choice([0, 1, 2, 8, 30]))) for _ in range(3000)]
+    texts[1000:1000] = ["", "low " * 5000, "", "^" * 9000, "1 " * 3000 + " ", "  \n", "newest"]
+    ids, ends = tokenizer.encode_end_to_end(texts)
+    for text, begin, end in zip(texts, [0, *ends.tolist()], ends.tolist(), strict=False):
+        assert ids[begin:end].tolist() == tokenizer.encode(text)
+
+
+def test_the_text_of_a_batch_that_cannot_be_encoded_is_named():
+    vocab = {i: bytes([byte]) for i, byte in enumerate(b"ab \n")}
+    texts = [*["ab a\n"] * 3000, "", "b a cab", *["b"] * 3000]
+    with pytest.raises(DataError, match=r"no token for the byte b'c' of b' cab'"):
+        bpe_fast.Tokenizer(vocab, []).encode_end_to_end(texts)
+
+
 def test_without_numba_the_clear_version_serves(tmp_path, monkeypatch):
     path, special = corpus(tmp_path, f"low lower newest{END} widest low 한국" * 4), [END]
     vocab, merges = bpe_fast.train_bpe(path, 290, special)

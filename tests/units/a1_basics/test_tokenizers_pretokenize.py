@@ -64,11 +64,42 @@ def test_the_kernels_start_pretokens_where_the_pattern_does(text):
     data = np.frombuffer(text.encode() or b"x", dtype=np.uint8)
     begin = np.uint64(data.ctypes.data)
     end = begin + np.uint64(len(text.encode()))
-    starts = np.empty(len(data) + 1, dtype=np.uint64)
+    starts = np.empty(len(data) + 1 + split_simd.SLACK_STARTS, dtype=np.uint64)
     lengths = [len(word.encode()) for word in pretokens(text)]
     for split in (split_scalar.split_scalar, split_simd.split_all):
         count = split(begin, end, split_scalar.character_classes(), starts)
         assert (starts[:count] - begin).tolist() == list(itertools.accumulate([0, *lengths]))[: len(lengths)]
+
+
+@given(
+    st.text(alphabet="a' \n1!sélv\u3000한", max_size=200),
+    st.text(alphabet="a' \n1!sélv\u3000한", max_size=90),
+)
+@settings(deadline=None)
+def test_the_kernels_do_not_look_past_the_end_of_a_text(text, behind):
+    """Texts lie end to end in one buffer, and whole blocks are read: what belongs to the next must not count."""
+    from a1_basics.tokenizers import split_scalar, split_simd
+
+    data = np.frombuffer((text + behind).encode() or b"x", dtype=np.uint8)
+    begin = np.uint64(data.ctypes.data)
+    end, limit = begin + np.uint64(len(text.encode())), begin + np.uint64(len((text + behind).encode()))
+    starts = np.zeros(len(data) + 1 + split_simd.SLACK_STARTS, dtype=np.uint64)
+    carried = np.zeros(split_simd.NUM_CARRIED, dtype=np.uint64)
+    classes = split_scalar.character_classes()
+    count = split_simd.split_simd(begin, end, limit, classes, carried, starts, 0)
+    lengths = [len(word.encode()) for word in pretokens(text)]
+    assert (starts[:count] - begin).tolist() == [*itertools.accumulate([0, *lengths])][: len(lengths)]
+
+
+@given(st.lists(st.text(max_size=12) | st.text("a한", max_size=12), max_size=12))
+@settings(deadline=None)
+def test_ends_in_characters_become_ends_in_bytes(texts):
+    from a1_basics.tokenizers import split_scalar
+
+    data = np.frombuffer("".join(texts).encode() or b"x", dtype=np.uint8)
+    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    split_scalar.character_ends(np.uint64(data.ctypes.data), ends)
+    assert ends.tolist() == list(itertools.accumulate(len(text.encode()) for text in texts))
 
 
 def test_every_character_has_the_class_that_the_pattern_gives_it():
