@@ -67,6 +67,7 @@ SIZES = {
 EXPERIMENTS = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
 RESUMED = ("encode", "train_lm", "ladder", *EXPERIMENTS)  # they keep unfinished work under `runs`
 LIBRARY = "python_library"  # the Corpus of Python's standard library, the same at every scale
+PLAYS = "tinyshakespeare"  # what the ladder reads: figures of it are known from elsewhere
 FOR_THE_REFERENCE = ("a1_basics.run.tokenizer_sweep",)  # rules for cutting text cross no door
 STUDY_VOCAB_SIZE = 512  # small models spend most of a large vocabulary's time on its output projection
 
@@ -108,12 +109,16 @@ def stage_one(size: Scale, name: str, text: str | None) -> list[Step]:
 
 
 def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> list[Step]:
-    """The experiments, on the corpus of `make toy` and beside its model: what that made before is found and kept."""
+    """The experiments, on the corpus of `make toy` and beside its model: what that made before is found and kept.
+
+    The ladder and the tokenizers read a text that people wrote: the plays, unless there is a text of one's own.
+    """
     base = journey_name("toy", scale, text)
     own_vocab = f"--corpus {base} --vocab-size {STUDY_VOCAB_SIZE} --name {name}"
     page = f"{name}-attention"
     characters, ladder, sweep = f"{name}-characters", f"{name}-ladder", f"{name}-tokenizers"
-    own_characters = f"--corpus {base} --tokenizer {characters} --name {characters}"
+    plays = base if text is not None or scale == "tiny" else PLAYS
+    own_characters = f"--corpus {plays} --tokenizer {characters} --name {characters}"
     full = f"{name}-shakespeare_char"
     full_ladder = [
         step(
@@ -141,17 +146,22 @@ def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> lis
             "shared.report.experiments",
             f"--runs {' '.join(f'{name}-{each}' for each in EXPERIMENTS)} --attention {page} --name {name}",
         ),
+        *(
+            [step("the plays", "shared.corpora.fetch", f"--dataset {PLAYS} --stand-in")]
+            if plays == PLAYS
+            else []
+        ),
         step("real text: code and prose", "shared.corpora.make", f"--preset python_library --name {LIBRARY}"),
         step(
             "vocabulary sizes and rules",
             "a1_basics.run.tokenizer_sweep",
-            f"--preset {scale} --corpora {base} {LIBRARY} --name {sweep}",
+            f"--preset {scale} --corpora {plays} {LIBRARY} --name {sweep}",
         ),
         step("the tokenizers' page", "shared.report.tokenizers", f"--sweep {sweep} --name {sweep}"),
         step(
             "a character each",
             "a1_basics.run.train_tokenizer",
-            f"--kind chars --corpus {base} --name {characters}",
+            f"--kind chars --corpus {plays} --name {characters}",
         ),
         step("token ids", "a1_basics.run.encode", own_characters),
         step(

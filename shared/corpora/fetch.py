@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.corpora import make
 from shared.corpora.catalog import Dataset, Source, catalog, dataset
 from shared.corpora.download import Download, Refused, Unreachable, one_at_a_time, require_free
 from shared.corpora.make import LeftOut, split_text
@@ -44,6 +45,7 @@ class FetchDataset:
     dataset: str = ""  # its name in the catalog; empty: list them all
     name: str = ""  # the Corpus's name; empty: the data set's
     files: int = 0  # of a list of paths (Common Crawl): how many of them; 0: as many as the catalog says
+    stand_in: bool = False  # without a network, take the catalog's other text under the same name, and say so
     data: Path = Path("data")  # where the files lie
     store: Path = Path("artifacts")  # where artifacts lie
 
@@ -51,22 +53,38 @@ class FetchDataset:
 PRESETS = {"default": FetchDataset()}
 
 
-def main(config: FetchDataset) -> None:
+def main(config: FetchDataset) -> int:
     """Fetch `config.dataset`, and publish it when it becomes a Corpus."""
     if not config.dataset:
         list_datasets(config.data)
-        return
+        return 0
     row = dataset(config.dataset)
     if config.files and not any(source.paths for source in row.files):
         raise ConfigError(f"data set '{row.name}' is no list of paths: it has no --files to choose")
     folder = config.data / row.name
     folder.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(folder / ".lock", f"data set '{row.name}'"):
-        files = fetch(row, folder, config.files)
+        try:
+            files = fetch(row, folder, config.files)
+        except DataError as error:
+            if not (config.stand_in and row.stand_in and isinstance(error.__cause__, Unreachable)):
+                raise
+            print(
+                f"{error.__cause__}\n{row.name}: other text stands in for it, under the same name", flush=True
+            )
+            return make_stand_in(row, config)
         if row.becomes == "Corpus":
             publish(row, folder, files, Store(config.store), config.name or row.name)
-            return
+            return 0
     print(f"{row.name}: {len(files)} files under {folder}, verified. {row.licence}. Splits: {row.splits}")
+    return 0
+
+
+def make_stand_in(row: Dataset, config: FetchDataset) -> int:
+    """Publish the text that stands in for a data set; the exit status of the program that makes it."""
+    flags = row.stand_in.removeprefix(f"python -m {make.__name__} ").split()
+    flags += ["--name", config.name or row.name, "--store", str(config.store)]
+    return run_program(make.main, make.PRESETS, argv=flags)
 
 
 def plan(config: FetchDataset) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class Kind:
 
     schema: int  # the layout that this code writes and reads; raised when old readers would misread
     required: tuple[str, ...]  # files without which an artifact of this kind is no artifact
-    made_by: str  # the command a user is pointed to when one is missing
+    made_by: str  # the command when one is missing; what it reads is of the same name, by custom
 
 
 KINDS: dict[str, Kind] = {
@@ -28,22 +28,30 @@ KINDS: dict[str, Kind] = {
     "Tokenizer": Kind(
         2,
         ("vocab.json", "merges.txt", "tokenizer_config.json"),
-        "python -m a1_basics.run.train_tokenizer --name=NAME",
+        "python -m a1_basics.run.train_tokenizer --corpus=NAME --name=NAME",
     ),
-    "Shards": Kind(1, ("shards.json",), "python -m a1_basics.run.encode --name=NAME"),
+    "Shards": Kind(
+        1, ("shards.json",), "python -m a1_basics.run.encode --corpus=NAME --tokenizer=NAME --name=NAME"
+    ),
     "Checkpoint": Kind(
-        1, ("model.safetensors", "model.json"), "python -m a1_basics.run.train_lm --name=NAME"
+        1, ("model.safetensors", "model.json"), "python -m a1_basics.run.train_lm --shards=NAME --name=NAME"
     ),
-    "RunLog": Kind(1, ("log.jsonl", "config.json"), "python -m a1_basics.run.train_lm --name=NAME"),
+    "RunLog": Kind(
+        1, ("log.jsonl", "config.json"), "python -m a1_basics.run.train_lm --shards=NAME --name=NAME"
+    ),
     "Runs": Kind(
         1,
         ("runs.jsonl", "curves.jsonl"),
         "a sweep, such as python -m a1_basics.run.learning_rate --name=NAME",
     ),
-    "EvalReport": Kind(1, ("report.json",), "python -m a1_basics.run.evaluate_lm --name=NAME"),
-    "Samples": Kind(1, ("samples.jsonl",), "python -m a1_basics.run.generate --name=NAME"),
-    "ResultCard": Kind(1, ("card.json", "card.md"), "python -m a1_basics.run.leaderboard_card --name=NAME"),
-    "Report": Kind(1, ("index.html",), "python -m shared.report.make --name=NAME"),
+    "EvalReport": Kind(
+        1, ("report.json",), "python -m a1_basics.run.evaluate_lm --checkpoint=NAME --name=NAME"
+    ),
+    "Samples": Kind(1, ("samples.jsonl",), "python -m a1_basics.run.generate --checkpoint=NAME --name=NAME"),
+    "ResultCard": Kind(
+        1, ("card.json", "card.md"), "python -m a1_basics.run.leaderboard_card --checkpoint=NAME --name=NAME"
+    ),
+    "Report": Kind(1, ("index.html",), "python -m shared.report.make --checkpoint=NAME --name=NAME"),
 }
 
 

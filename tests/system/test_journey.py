@@ -95,6 +95,17 @@ def test_the_study_compares_tokenizers_on_stories_and_on_real_text(travelled):
     assert sorted(kinds) == ["Corpus", "Corpus", "Runs"]
 
 
+def test_the_ladder_reads_the_plays_unless_there_is_a_text_of_ones_own(tmp_path):
+    def ladder_corpus(text):
+        steps = journey.journey("a1-study", "toy", text)
+        fetches = sum(step.program == "shared.corpora.fetch" for step in steps)
+        [characters] = [step.flags for step in steps if "chars" in step.flags]
+        return fetches, characters[characters.index("--corpus") + 1]
+
+    assert ladder_corpus(None) == (1, "tinyshakespeare")
+    assert ladder_corpus(str(tmp_path)) == (0, "toy-text")
+
+
 def test_what_a_student_release_leaves_out_is_shown_as_lent(monkeypatch, capsys):
     study = [step.program for step in journey.journey("a1-study", "tiny", None)]
     monkeypatch.setattr(

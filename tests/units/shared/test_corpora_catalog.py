@@ -50,7 +50,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def row_of(*files: Source, becomes: str = "Corpus", **settings: Any) -> Dataset:
     about = {"title": "t", "licence": "free", "citation": "c", "page": "https://example.org", "splits": "s"}
-    return Dataset("toys", **about, becomes=becomes, used_by=(), stand_in="make toy", files=files, **settings)
+    settings = {"stand_in": "make toy"} | settings
+    return Dataset("toys", **about, becomes=becomes, used_by=(), files=files, **settings)
 
 
 @pytest.fixture
@@ -289,6 +290,27 @@ def test_offline_says_what_goes_where_and_what_to_do_without_it(
     place.write_bytes(text_of(STORIES))
     assert run(row) == 0
     assert read_corpus(Store(tmp_path / "artifacts").open("toys", "Corpus")).num_documents("train") > 50
+
+
+def test_where_asked_for_other_text_stands_in_and_gives_way_to_the_real_one(
+    tmp_path: Path, run: Any, capsys: Any
+) -> None:
+    digest = hashlib.sha256(text_of(STORIES)).hexdigest()
+    nowhere = Source(url="http://127.0.0.1:9/a.txt", bytes=len(text_of(STORIES)), sha256=digest)
+    row = row_of(nowhere, stand_in="python -m shared.corpora.make --megabytes 0.1 --name other")
+    assert run(row, "--stand-in") == 0
+    said = capsys.readouterr().out
+    assert "no connection" in said
+    assert "stands in for it" in said
+    store = Store(tmp_path / "artifacts")
+    assert store.open("toys", "Corpus").config["kind"] == "stories"
+    assert "other" not in store.names("Corpus")
+    place = tmp_path / "data" / "toys" / "a.txt"
+    place.write_bytes(text_of(STORIES)[:-1])
+    assert run(row, "--stand-in") == 2  # wrong bytes are no missing network
+    place.write_bytes(text_of(STORIES))
+    assert run(row, "--stand-in") == 0
+    assert store.open("toys", "Corpus").config["dataset"] == "toys"
 
 
 def test_files_put_by_hand_stand_for_a_listing_that_cannot_be_had(

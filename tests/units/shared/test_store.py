@@ -149,9 +149,11 @@ def test_a_name_moves_to_what_was_published_last(store):
 
 def test_missing_names_the_nearest_and_the_command(store):
     make(store, name="stories-base")
-    with pytest.raises(ArtifactError, match=r"stories-base.*evaluate_lm --name=story-base"):
+    with pytest.raises(
+        ArtifactError, match=r"stories-base.*evaluate_lm --checkpoint=story-base --name=story-base"
+    ):
         store.open("story-base", "EvalReport")
-    with pytest.raises(ArtifactError, match=r"no names of that kind yet.*train_lm --name=base"):
+    with pytest.raises(ArtifactError, match=r"no names of that kind yet.*train_lm --shards=base --name=base"):
         store.open("base", "Checkpoint")
     with pytest.raises(ArtifactError, match="did you mean EvalReport"):
         store.open("stories-base", "EvalReprot")
