@@ -5,6 +5,10 @@ Hints climb from a nudge to nearly the solution; the last rung names the traps.
 
 from shared.doors.exercise import Exercise
 
+# What torch has ready-made, where more than one problem asks to build it.
+LINEAR_LAYERS = ("torch.nn.functional.linear", "torch.nn.Linear")
+SILUS = ("torch.nn.functional.silu", "torch.nn.SiLU", "torch._C._nn.silu_")
+
 LINEAR = Exercise(
     id="linear",
     title="The linear layer",
@@ -28,7 +32,7 @@ LINEAR = Exercise(
         "Traps: x @ W for a square W; .view() on an input that is no contiguous memory; .data, .detach() or "
         "no_grad around the product.",
     ),
-    forbidden=("torch.nn.functional.linear", "torch.nn.Linear", "torch.nn.functional.bilinear"),
+    forbidden=(*LINEAR_LAYERS, "torch.nn.functional.bilinear"),
 )
 
 EMBEDDING = Exercise(
@@ -142,7 +146,7 @@ SILU = Exercise(
         "the two still passes NaN back from the branch that was not taken; mul_ destroys what the backward pass "
         "needs.",
     ),
-    forbidden=("torch.nn.functional.silu", "torch.nn.SiLU", "torch._C._nn.silu_"),
+    forbidden=SILUS,
 )
 
 POSITIONWISE_FEEDFORWARD = Exercise(
@@ -165,13 +169,7 @@ POSITIONWISE_FEEDFORWARD = Exercise(
         "Traps: w1 and w3 exchanged; SiLU on the product, on both, or at the end; x added inside (the block does "
         "that); x / (1 + exp(-x)) as SiLU.",
     ),
-    forbidden=(
-        "torch.nn.functional.silu",
-        "torch.nn.SiLU",
-        "torch._C._nn.silu_",
-        "torch.nn.functional.linear",
-        "torch.nn.Linear",
-    ),
+    forbidden=(*SILUS, *LINEAR_LAYERS),
 )
 
 ROPE = Exercise(

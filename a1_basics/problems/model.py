@@ -3,7 +3,31 @@
 Hints climb from a nudge to nearly the solution; the last rung names the traps.
 """
 
+from a1_basics.problems.layers import LINEAR_LAYERS
 from shared.doors.exercise import Exercise
+
+# What torch has ready-made, from the kernel outwards: each of these holds the one before it.
+FUSED_ATTENTION = (
+    "torch.nn.functional.scaled_dot_product_attention",
+    "torch.nn.functional.multi_head_attention_forward",
+    "torch.nn.MultiheadAttention",
+    "torch.nn.attention.flex_attention.flex_attention",
+)
+ATTENTION = (
+    *FUSED_ATTENTION,
+    "torch._scaled_dot_product_attention_math",
+    "torch._native_multi_head_attention",
+)
+A_BLOCK = (
+    *ATTENTION,
+    "torch.nn.TransformerEncoderLayer",
+    "torch.nn.TransformerDecoderLayer",
+    "torch.nn.functional.rms_norm",
+    "torch.nn.RMSNorm",
+    "torch.nn.functional.silu",
+    "torch.nn.SiLU",
+    *LINEAR_LAYERS,
+)
 
 SCALED_DOT_PRODUCT_ATTENTION = Exercise(
     id="scaled_dot_product_attention",
@@ -34,12 +58,7 @@ SCALED_DOT_PRODUCT_ATTENTION = Exercise(
         "right numbers and a model that cannot learn.",
     ),
     # Fused attention is what this problem asks to build. A softmax is not: it is a problem of its own.
-    forbidden=(
-        "torch.nn.functional.scaled_dot_product_attention",
-        "torch.nn.functional.multi_head_attention_forward",
-        "torch.nn.MultiheadAttention",
-        "torch.nn.attention.flex_attention.flex_attention",
-    ),
+    forbidden=FUSED_ATTENTION,
 )
 
 MULTIHEAD_SELF_ATTENTION = Exercise(
@@ -69,16 +88,7 @@ MULTIHEAD_SELF_ATTENTION = Exercise(
         "split; RoPE on values; sqrt(d_model); positions that are ignored, or of the first sequence only; a "
         "forgotten transpose before the heads are joined; W_o left out.",
     ),
-    forbidden=(
-        "torch.nn.functional.scaled_dot_product_attention",
-        "torch.nn.functional.multi_head_attention_forward",
-        "torch.nn.MultiheadAttention",
-        "torch.nn.attention.flex_attention.flex_attention",
-        "torch._scaled_dot_product_attention_math",
-        "torch._native_multi_head_attention",
-        "torch.nn.functional.linear",
-        "torch.nn.Linear",
-    ),
+    forbidden=(*ATTENTION, *LINEAR_LAYERS),
 )
 
 TRANSFORMER_BLOCK = Exercise(
@@ -103,22 +113,7 @@ TRANSFORMER_BLOCK = Exercise(
         "Traps: norm(x + attention(x)); feed_forward(norm(x)) from the old x; x + ... starting from the "
         "normalised copy; ln1 and ln2 exchanged; += on the argument; pop() on the caller's dict; RoPE forgotten.",
     ),
-    forbidden=(
-        "torch.nn.functional.scaled_dot_product_attention",
-        "torch.nn.functional.multi_head_attention_forward",
-        "torch.nn.MultiheadAttention",
-        "torch.nn.attention.flex_attention.flex_attention",
-        "torch._scaled_dot_product_attention_math",
-        "torch._native_multi_head_attention",
-        "torch.nn.TransformerEncoderLayer",
-        "torch.nn.TransformerDecoderLayer",
-        "torch.nn.functional.rms_norm",
-        "torch.nn.RMSNorm",
-        "torch.nn.functional.silu",
-        "torch.nn.SiLU",
-        "torch.nn.functional.linear",
-        "torch.nn.Linear",
-    ),
+    forbidden=A_BLOCK,
 )
 
 TRANSFORMER_LM = Exercise(
@@ -145,24 +140,7 @@ TRANSFORMER_LM = Exercise(
         "block used num_layers times; the last norm forgotten; log-softmax on the logits; the embedding scaled; "
         "lm_head tied to the embedding, though both are given; a mask of context_length for a shorter sequence.",
     ),
-    forbidden=(
-        "torch.nn.functional.scaled_dot_product_attention",
-        "torch.nn.functional.multi_head_attention_forward",
-        "torch.nn.MultiheadAttention",
-        "torch.nn.attention.flex_attention.flex_attention",
-        "torch._scaled_dot_product_attention_math",
-        "torch._native_multi_head_attention",
-        "torch.nn.TransformerEncoderLayer",
-        "torch.nn.TransformerDecoderLayer",
-        "torch.nn.functional.rms_norm",
-        "torch.nn.RMSNorm",
-        "torch.nn.functional.silu",
-        "torch.nn.SiLU",
-        "torch.nn.functional.linear",
-        "torch.nn.Linear",
-        "torch.nn.functional.embedding",
-        "torch.nn.Embedding",
-    ),
+    forbidden=(*A_BLOCK, "torch.nn.functional.embedding", "torch.nn.Embedding"),
 )
 
 BIGRAM = Exercise(

@@ -39,7 +39,7 @@ def with_singular_values(values: Tensor, shape: tuple[int, int], seed: int) -> T
     return left * values @ right
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(shape=shapes, seed=seeds)
 def test_it_is_the_quintic_of_each_singular_value_and_keeps_the_vectors(shape, seed):
     matrix = random_matrix(shape, seed)
@@ -71,14 +71,14 @@ def test_the_update_is_orthogonal_within_the_band(shape):
     assert error < 1 - 0.67
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(shape=shapes, seed=seeds, scale=st.floats(1e-6, 1e6))
 def test_the_size_of_the_gradient_does_not_matter(shape, seed, scale):
     matrix = random_matrix(shape, seed)
     torch.testing.assert_close(newton_schulz(scale * matrix), newton_schulz(matrix), atol=1e-10, rtol=1e-10)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(shape=shapes, seed=seeds)
 def test_a_tall_matrix_is_treated_as_its_transpose(shape, seed):
     matrix = random_matrix(shape, seed)

@@ -2,7 +2,7 @@
 
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from a1_basics.configs import TokenizerSweep
@@ -70,20 +70,17 @@ def slow_merges(words, num_merges):
     return merges
 
 
-@settings(deadline=None)
 @given(texts, some_rule)
 def test_merges_are_those_of_counting_anew(text, rule):
     words = count_words([text], rule.pattern)
     assert learn_merges(words, 40) == slow_merges(words, 40)
 
 
-@settings(deadline=None)
 @given(texts)
 def test_under_gpt2s_rule_the_oracle_learns_the_same(text):
     assert learn_merges(count_words([text], RULES[0].pattern), 30) == oracle.train(text, 30, [])
 
 
-@settings(deadline=None)
 @given(texts, texts, st.integers(0, 40))
 def test_one_replay_tells_the_tokens_at_every_size(text, other, num_merges):
     merges = learn_merges(count_words([text], RULES[0].pattern), 40)

@@ -53,7 +53,7 @@ def corpus(folder: Path, text: str) -> Path:
     return path
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(texts, st.sampled_from(SPECIALS), st.sampled_from([0, 1, 3, 40]))
 def test_clear_and_fast_training_agree_with_the_oracle(tmp_path_factory, text, special_tokens, num_merges):
     path = corpus(tmp_path_factory.mktemp("corpus"), text)
@@ -67,7 +67,7 @@ def byte_vocab(merges) -> dict[int, bytes]:
     return dict(enumerate([bytes([b]) for b in range(256)] + [left + right for left, right in merges]))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(texts, texts, st.sampled_from(SPECIALS))
 def test_clear_and_fast_encoding_agree_with_the_oracle(text, other, special_tokens):
     merges = oracle.train(text, 40, special_tokens)
@@ -123,7 +123,6 @@ def test_an_array_given_for_the_ids_is_used():
 
 
 @given(st.lists(st.sampled_from(["a", "<|e|>", "<|e", "|>", "é", " b", ""]), max_size=12))
-@settings(deadline=None)
 def test_texts_of_a_batch_are_encoded_apart(texts):
     # "<|e" and "|>" in neighbouring texts are no special token.
     tokenizer = bpe_fast.Tokenizer(byte_vocab([]), [], ["<|e|>"])

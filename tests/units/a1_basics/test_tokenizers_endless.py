@@ -71,7 +71,7 @@ def test_one_chunk_of_any_size_is_read_in_blocks():
 alphabets = st.sampled_from(["a", "ab", "aab", "abc", "^'", "'s^", " ", " \n", "éa", "한ab", "12", "'"])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data(), alphabets, st.integers(0, 25), st.sampled_from([[], ["aba"], ["<|e|>"]]))
 def test_an_endless_word_has_the_ids_of_the_whole(data, alphabet, num_merges, special_tokens):
     letters = st.lists(st.sampled_from(alphabet), min_size=1, max_size=150).map("".join)
@@ -85,7 +85,7 @@ def test_an_endless_word_has_the_ids_of_the_whole(data, alphabet, num_merges, sp
             assert [*tokenizer.encode_iterable(text)] == tokenizer.encode(text)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.data(), st.integers(1, 12))
 def test_what_is_settled_is_encoded_alike_however_the_word_goes_on(data, num_merges):
     letters = st.text("ab", max_size=80)

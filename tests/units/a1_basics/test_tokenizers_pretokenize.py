@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from a1_basics.tokenizers import pretokenize
@@ -57,7 +57,6 @@ def pieces_of(pieces):
 
 
 @given(texts | st.text(alphabet="a' \n1!sélv\u3000한", max_size=400))
-@settings(deadline=None)
 def test_the_kernels_start_pretokens_where_the_pattern_does(text):
     from a1_basics.tokenizers import split_scalar, split_simd
 
@@ -141,7 +140,6 @@ def test_a_stream_has_the_pieces_of_the_whole(text, special_tokens, data):
         assert pieces_of(stream_pieces(chunks, special)) == pieces_of(special.split(text))
 
 
-@settings(deadline=None)
 @given(texts.filter(bool), specials, st.data())
 def test_file_chunks_have_the_pieces_of_the_whole(tmp_path_factory, text, special_tokens, data):
     special = SpecialTokens(special_tokens)

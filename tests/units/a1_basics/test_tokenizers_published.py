@@ -163,7 +163,7 @@ def agree(name, judge, text):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_ids_are_those_of_hugging_face(name, theirs):
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(texts)
     def on_any_text(text):
         agree(name, theirs[name], text)
@@ -199,7 +199,7 @@ def test_ids_are_those_of_hugging_face_on_seeded_and_naughty_strings(name, their
 
 
 @pytest.mark.parametrize("name", KINDS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=texts, data=st.data())
 def test_a_stream_has_the_ids_of_the_whole(name, text, data):
     places = data.draw(st.lists(st.integers(0, len(text)), max_size=8))
@@ -233,13 +233,11 @@ def test_a_stream_is_not_cut_where_a_rule_reaches_across(name, block, monkeypatc
             assert [*OURS[name].encode_iterable(whole)] == OURS[name].encode(whole)
 
 
-@settings(deadline=None)
 @given(texts)
 def test_gpt2s_pattern_is_that_of_the_fast_tokenizer(text):
     assert split_bpe.regex.findall(SPLIT_PATTERNS["gpt2"], text) == pretokens(text)
 
 
-@settings(deadline=None)
 @given(texts)
 def test_merging_one_at_a_time_is_the_clear_tokenizers_where_merges_come_from_training(text):
     files = KINDS["gpt2"]
@@ -247,7 +245,6 @@ def test_merging_one_at_a_time_is_the_clear_tokenizers_where_merges_come_from_tr
     assert OURS["gpt2"].encode(text) == clear.encode(text)
 
 
-@settings(deadline=None)
 @given(st.text("ab", min_size=65, max_size=200), st.sampled_from(sorted(KINDS)))
 def test_long_words_merge_as_short_ones_do(word, name):
     tokenizer = OURS[name]

@@ -1,7 +1,7 @@
 """Training on any pattern: GPT-2's gives what the clear trainer gives, and how the file is read changes nothing."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from a1_basics.tokenizers import bpe, split_train
@@ -23,7 +23,6 @@ def file(tmp_path_factory):
     return tmp_path_factory.mktemp("text") / "train.txt"
 
 
-@settings(deadline=None)
 @given(text=texts.filter(bool))
 def test_gpt2s_pattern_gives_what_the_clear_trainer_gives(file, text):
     file.write_text(text, encoding="utf-8", newline="")
@@ -32,7 +31,6 @@ def test_gpt2s_pattern_gives_what_the_clear_trainer_gives(file, text):
     )
 
 
-@settings(deadline=None)
 @given(text=texts.filter(bool), pattern=patterns, block_chars=st.integers(1, 9))
 def test_blocks_change_nothing(file, text, pattern, block_chars):
     file.write_text(text, encoding="utf-8", newline="")

@@ -135,7 +135,7 @@ def test_lines_are_put_together_to_articles_at_their_headings(tmp_path: Path, na
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")), max_size=20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_text_comes_back_from_records(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     file = tmp_path_factory.mktemp("any") / "a.jsonl.gz"
     file.write_bytes(gzip.compress(as_jsonl(texts)))

@@ -14,9 +14,7 @@ from shared.store import disk, manifests
 from shared.store.artifacts import Artifact, Store
 from shared.store.gc import collect
 
-SAME_FOLDER = settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SAME_FOLDER = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FILES = {"report.json": b"{}", "b/two.bin": b"\x00\x01", "a.txt": b"one"}
 
 
@@ -283,7 +281,7 @@ def test_a_damaged_file_is_named_with_the_mend(store, content, message):
     store.open("base", "EvalReport", verify=False)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 4999), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_found(store, position, bit):
     content = bytes(range(250)) * 20

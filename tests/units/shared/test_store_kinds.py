@@ -22,9 +22,7 @@ from shared.store.kinds import corpus as corpus_kind
 from shared.store.kinds.records import is_measured
 from shared.store.kinds.tokenizer import AddedToken, TokenizerFiles, byte_alphabet
 
-ROUND_TRIP = settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+ROUND_TRIP = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(
     lambda text: "<|endoftext|>" not in text
 )

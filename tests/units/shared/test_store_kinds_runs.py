@@ -45,7 +45,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
 records = st.dictionaries(keys, values, max_size=4)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=st.dictionaries(names, records, min_size=1, max_size=4), curve=st.lists(records, max_size=4))
 def test_rows_and_curves_come_back_in_order(store, table, curve):
     rows = [{"run": name, **record} for name, record in table.items()]
