@@ -4,6 +4,7 @@ Imports are refused as they happen. The rest is recorded by an audit hook, which
 """
 
 import builtins
+import contextlib
 import importlib
 import os
 import re
@@ -99,17 +100,16 @@ class ImportGuard:
         self._inodes: dict[tuple[int, int], str] = {
             _inode(p): "above" for p in (self.root, *self.root.parents)
         }
-        own = [place.resolve() for place in self.source.own]
+        own = {os.path.realpath(place) for place in self.source.own}
         tests = [self.root / "tests", WORKSPACE / "tests"]
         for what, folders in {"reference": [self.root / s for s in STAGES], "tests": tests}.items():
-            for folder in folders:
-                if folder.resolve() in own or not folder.is_dir():
-                    continue
-                for here, _, names in os.walk(folder):
-                    paths = [here, *(os.path.join(here, name) for name in names)]
-                    for path in paths:
-                        if Path(path).resolve() not in own and os.path.exists(path):
-                            self._inodes[_inode(path)] = what
+            for folder in dict.fromkeys(os.path.realpath(folder) for folder in folders):
+                for here, _, names in os.walk(folder) if folder not in own else ():
+                    for path in (here, *(os.path.join(here, name) for name in names)):
+                        real = os.path.realpath(path) if os.path.islink(path) else path  # as `folder` is real
+                        if real not in own:
+                            with contextlib.suppress(OSError):  # a broken link, or a cache that was just renamed
+                                self._inodes[_inode(real)] = what
 
     def _known(self, path: Any) -> str:
         """Whether a path leads to the reference, to the tests or above them; empty for any other."""
