@@ -70,17 +70,18 @@ class Grader:
     def expected(self, stage: str) -> dict[str, Expected]:
         """For each problem the tests that a complete run reports, collected with no implementation at hand."""
         listed = self.workspace.exercises(stage)
-        files = {e.id: self.workspace.test_file(stage, e.id) for e in listed if e.kind == "code"}
-        present = [path for path in files.values() if path.is_file()]
+        files = {e.id: self.workspace.test_files(stage, e.id) for e in listed if e.kind == "code"}
+        present = [path for paths in files.values() for path in paths if path.is_file()]
         state = tuple(f"{path}:{path.stat().st_mtime_ns}:{path.stat().st_size}" for path in present)
         with self._lock:
             if state not in self._expected:
                 self._expected[state] = self._collect(stage, files)
             return self._expected[state]
 
-    def _collect(self, stage: str, files: dict[str, Path]) -> dict[str, Expected]:
+    def _collect(self, stage: str, files: dict[str, list[Path]]) -> dict[str, Expected]:
         key = secrets.token_bytes(32)
-        paths = [str(CANARIES), *[str(path) for path in files.values() if path.is_file()]]
+        present = [str(path) for paths in files.values() for path in paths if path.is_file()]
+        paths = [str(CANARIES), *present]
         report = self._run({"op": "collect", "stage": stage, "files": paths, "key": key.hex()}, None)
         records, damage = read_records(report.records, key)
         if damage or len(records) != 1:
@@ -92,17 +93,20 @@ class Grader:
         canaries = tuple(test["id"] for test in by_file.get(str(CANARIES.resolve()), []))
         errors = {Path(error["file"]).name: error["text"] for error in found["errors"]}
         out = {}
-        for problem, path in files.items():
-            tests = by_file.get(str(path.resolve()), [])
-            trouble = ""
-            if not path.is_file():
-                trouble = f"no test was collected: tests/{stage}/{path.name} is not there"
-            elif path.name in errors:
-                trouble = f"no test was collected: tests/{stage}/{path.name} does not load: {errors[path.name][-600:]}"
-            elif any(test["xfail"] for test in tests):
-                trouble = f"tests/{stage}/{path.name} marks a graded test as expected to fail: it would check nothing"
-            elif not canaries:
-                trouble = "the grader's canaries were not collected"
+        for problem, paths in files.items():
+            tests: list[dict[str, Any]] = []
+            trouble = "" if canaries else "the grader's canaries were not collected"
+            for path in paths:
+                own, name = by_file.get(str(path.resolve()), []), f"tests/{stage}/{path.name}"
+                tests += own
+                if not path.is_file():
+                    trouble = f"no test was collected: {name} is not there"
+                elif path.name in errors:
+                    trouble = f"no test was collected: {name} does not load: {errors[path.name][-600:]}"
+                elif any(test["xfail"] for test in own):
+                    trouble = f"{name} marks a graded test as expected to fail: it would check nothing"
+                elif not own:
+                    trouble = f"no test was collected: {name} holds none"
             skips = {test["id"]: test["skip"] for test in tests if test["skip"] is not None}
             out[problem] = Expected(tuple(test["id"] for test in tests), skips, canaries, trouble)
         return out
@@ -118,7 +122,7 @@ class Grader:
             "stage": stage,
             "source": locate(stage, impl, self.workspace.root).packed(),
             "overlay": str(overlay) if overlay else None,
-            "files": [str(self.workspace.test_file(stage, exercise.id))],
+            "files": [str(path) for path in self.workspace.test_files(stage, exercise.id)],
             "door": list(exercise.door),
             "forbidden": list(exercise.forbidden),
             "guarded": guarded,

@@ -108,7 +108,9 @@ class ImportGuard:
                     for path in (here, *(os.path.join(here, name) for name in names)):
                         real = os.path.realpath(path) if os.path.islink(path) else path  # as `folder` is real
                         if real not in own:
-                            with contextlib.suppress(OSError):  # a broken link, or a cache that was just renamed
+                            with contextlib.suppress(
+                                OSError
+                            ):  # a broken link, or a cache that was just renamed
                                 self._inodes[_inode(real)] = what
 
     def _known(self, path: Any) -> str:

@@ -157,8 +157,8 @@ def code_of(workspace: Workspace, stage: str, trial: Trial) -> Path | None:
 
 
 class Memory:
-    """Results by what decides them: the code tried, the tests, the oracles, the harness, the reference and all of
-    `shared`, under this Python and these versions of the libraries."""
+    """Results by what decides them: the code tried, its problem's tests, what tests share, the oracles, the harness,
+    the reference and all of `shared`, under this Python and these versions of the libraries."""
 
     def __init__(self, workspace: Workspace, stage: str) -> None:
         self.workspace, self.stage = workspace, stage
@@ -169,14 +169,16 @@ class Memory:
             self.rows = {}
         root = workspace.root
         base = [root / stage, root / "shared", root / "tests" / "oracles", Path(__file__).parent]
-        files = digest(sources(*[folder for folder in base if folder.exists()]), root)
+        graded = (root / "tests" / stage).glob("*.py")
+        shared_by_tests = [path for path in graded if not path.name.startswith(("test_", "key_"))]
+        files = digest([*sources(*[folder for folder in base if folder.exists()]), *shared_by_tests], root)
         ran_under = [sys.version, *(f"{name} {version(name)}" for name in LIBRARIES)]
         self._base = hashlib.sha256("\n".join([files, *ran_under]).encode()).hexdigest()
 
     def key(self, trial: Trial) -> str:
         """The digest under which a trial's result is kept."""
-        test = self.workspace.test_file(self.stage, trial.problem)
-        files = [p for p in (test, trial.file, trial.base) if p is not None and p.is_file()]
+        tests = self.workspace.test_files(self.stage, trial.problem)
+        files = [p for p in (*tests, trial.file, trial.base) if p is not None and p.is_file()]
         return f"{trial.kind}/{trial.problem}/{trial.name}/{digest(files, self.workspace.root)[:16]}{self._base[:16]}"
 
     def keep(self, trial: Trial, row: dict[str, Any]) -> None:
@@ -239,6 +241,7 @@ def main(argv: list[str] | None = None) -> int:
         if chosen.problem is None:
             complaints += stubs_are_not_started(grader, stage)
     complaints += unknown_names(exercises)
+    complaints += [f"{path}: the tests of no problem" for path in workspace.stray_test_files(stage)]
     for exercise in exercises:
         rows = [trial for trial in listed if trial.problem == exercise.id]
         if rows:

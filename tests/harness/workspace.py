@@ -42,9 +42,28 @@ class Workspace:
         """One exercise, or all of the stage. Raises: ContractError: no such problem."""
         return (exercise(stage, problem, self.root),) if problem else self.exercises(stage)
 
+    def test_files(self, stage: str, problem: str) -> list[Path]:
+        """The graded tests of a problem: `test_<problem>.py`, there or not, and each `test_<problem>_<aspect>.py`."""
+        first = self.test_file(stage, problem)
+        return [first, *(path for path in self._test_files(stage).get(problem, ()) if path != first)]
+
     def test_file(self, stage: str, problem: str) -> Path:
-        """The graded tests of a problem."""
+        """The first of a problem's graded tests; without it there are none."""
         return self.root / "tests" / stage / f"test_{problem}.py"
+
+    def stray_test_files(self, stage: str) -> list[Path]:
+        """Files of graded tests that are no problem's: no grading would run them."""
+        return self._test_files(stage).get("", [])
+
+    def _test_files(self, stage: str) -> dict[str, list[Path]]:
+        """Each problem's files that are there. The longest id wins: learning_rate_schedule, not learning_rate."""
+        ids = sorted((e.id for e in self.exercises(stage)), key=len)
+        found: dict[str, list[Path]] = {}
+        for path in sorted((self.root / "tests" / stage).glob("test_*.py")):
+            name = path.stem.removeprefix("test_") + "_"
+            owner = [problem for problem in ids if name.startswith(f"{problem}_")]
+            found.setdefault(owner[-1] if owner else "", []).append(path)
+        return found
 
     def key_file(self, stage: str, problem: str) -> Path:
         """What checks the numbers of a problem."""

@@ -166,6 +166,35 @@ def test_missing_test_file_is_an_error(grader, changed_test):
     assert found["greet"].outcome is Outcome.PASSED
 
 
+@pytest.fixture
+def further_test(grader):
+    path = grader.workspace.test_file(STAGE, "double").with_name("test_double_further.py")
+    yield path
+    path.unlink()
+
+
+def test_every_file_of_a_problem_counts(grader, further_test):
+    further_test.write_text("def test_ten(adapters):\n    assert adapters.run_double(5) == 10\n")
+    found = graded(grader, GOOD)["double"]
+    assert found.outcome is Outcome.PASSED, found.message
+    assert len(found.tests) == 5
+    assert graded(grader, double("return 10 if x == 5 else x"))["double"].outcome is Outcome.FAILED
+    further_test.write_text("def test_ten(adapters):\n    assert adapters.run_double(5) == 11\n")
+    assert graded(grader, GOOD)["double"].outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("text", ["", "import no_such_module\n"])
+def test_a_further_file_that_checks_nothing_is_an_error(grader, further_test, text):
+    further_test.write_text(text)
+    assert graded(grader, GOOD)["double"].outcome is Outcome.ERROR
+
+
+def test_further_files_do_not_stand_for_the_first(grader, changed_test, further_test):
+    further_test.write_text("def test_ten(adapters):\n    assert adapters.run_double(5) == 10\n")
+    changed_test.unlink()
+    assert graded(grader, GOOD)["double"].outcome is Outcome.ERROR
+
+
 @pytest.mark.parametrize(
     "text", ["", "def check_doubles(adapters):\n    assert False\n", "import no_such_module\n"]
 )

@@ -32,6 +32,8 @@ def test_nothing_changed_nothing_runs(workspace):
         "shared/doors/protocols.py",
         "tests/oracles/double.py",
         "tests/a1_basics/test_double.py",
+        "tests/a1_basics/test_double_more.py",
+        "tests/a1_basics/what_tests_share.py",
         "a1_basics/inside.py",
     ],
 )
