@@ -321,7 +321,7 @@ LADDER_RUNS = {
 
 
 def gpt2_124m() -> TrainJob:
-    """GPT-2's smallest size with our blocks, 10B tokens of FineWeb-Edu: hours on eight H100, days on one"""
+    """GPT-2's smallest size with our blocks, 10B tokens of FineWeb-Edu: days on one H100"""
     model = ModelConfig(
         vocab_size=50_257,
         context_length=1024,

@@ -91,10 +91,12 @@ def run(
     and FLOPs of a step give `tokens_per_second` and, when the machine's peak is known, `mfu_fraction`.
 
     Raises:
-        ConfigError: another process writes this run, or the directory belongs to another config.
+        ConfigError: another process writes this run, the directory belongs to another config, or ranks were started
+            that share nothing.
         DivergenceError: the guard stopped the run; the message names the step, the values and what to try.
         Preempted, KeyboardInterrupt: asked to stop; the state was saved first.
     """
+    _require_shared_work()
     with single_writer(run_dir), stop_requests() as request:
         if config is not None:
             _claim(run_dir, config)
@@ -312,6 +314,18 @@ def _memory_bytes() -> float:
     import psutil
 
     return float(psutil.Process().memory_info().rss)
+
+
+def _require_shared_work() -> None:
+    """Refuse ranks that never joined a process group: each would do the whole run, and all but one in vain."""
+    num_ranks = os.environ.get("WORLD_SIZE", "1")
+    distributed = sys.modules.get("torch.distributed")
+    if num_ranks in ("0", "1") or (distributed is not None and distributed.is_initialized()):
+        return
+    raise ConfigError(
+        f"{num_ranks} ranks were started, but this program does not divide its work among ranks: each would train all "
+        "of it. Start it once: --launch local, or --ranks 1"
+    )
 
 
 def _claim(run_dir: Path, config: Mapping[str, Any]) -> None:

@@ -206,6 +206,15 @@ def test_a_second_writer_is_refused_with_the_process_of_the_first(tmp_path):
     go(tmp_path, step=step, num_steps=1)
 
 
+def test_ranks_that_share_nothing_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="2 ranks were started"):
+        go(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    go(tmp_path)
+
+
 def test_a_run_of_another_config_is_refused_and_the_difference_is_named(tmp_path):
     go(tmp_path, config={"steps": 40, "model": {"d_ff": 8}}, num_steps=5)
     with pytest.raises(ConfigError, match=r"model\.d_ff: 8 there, 16 here"):
