@@ -56,14 +56,15 @@ def main(config: Encode) -> None:
     config = dataclasses.replace(config, **inputs)
     num_workers, config = config.num_workers, dataclasses.replace(config, num_workers=0)  # changes no id
     key = step_key("a1_basics.run.encode", config, inputs, source_roots("a1_basics", config.impl))
+    directory = config.runs / f"{config.name}-encode-{key[:12]}"
     if already_made(store, key, config.name):
+        shutil.rmtree(directory, ignore_errors=True)  # a run that was killed once it had published left it
         return
     encoder = open_tokenizer(door("a1_basics", config.impl), files)
     work = EncodeTask(corpus, PartEncoder(encoder, files.end_of_text_id))
     total_bytes = sum(corpus.num_bytes(split) for split in corpus.splits)
     if total_bytes < PARALLEL_FROM_BYTES:
         num_workers = 1
-    directory = config.runs / f"{config.name}-encode-{key[:12]}"
     tasks = list(tasks_of(corpus))
     outcomes = run_tasks(
         tasks,
