@@ -23,9 +23,12 @@ def pick_device(wanted: str = "auto") -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(wanted)
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not present.get(device.type, False):
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:  # a word that torch knows nothing of
+        device = None
+    if device is None or not present.get(device.type, False):
         found = ", ".join(name for name, here in present.items() if here)
         raise ConfigError(f"device '{wanted}' is not on this machine (found: {found}); use --device auto")
     return device

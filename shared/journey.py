@@ -193,12 +193,12 @@ def journey(name: str, scale: str, text: str | None) -> list[Step]:
     """
     if name not in SIZES:
         raise ConfigError(
-            f"there is no journey {name!r}{did_you_mean(name, SIZES)}. Known: {', '.join(SIZES)}"
+            f"there is no journey {name!r}{did_you_mean(name, SIZES)} Known: {', '.join(SIZES)}"
         )
     if scale not in SIZES[name]:
         known = ", ".join(SIZES[name])
         raise ConfigError(
-            f"journey {name!r} has no SCALE={scale}{did_you_mean(scale, SIZES[name])}; it has: {known}"
+            f"journey {name!r} has no SCALE={scale}{did_you_mean(scale, SIZES[name])} It has: {known}"
         )
     if text is not None and not Path(text).exists():
         raise ConfigError(f"TEXT={text}: there is no such file or folder")

@@ -76,7 +76,7 @@ def check(config: LadderRun) -> None:
     for name in config.rungs:
         if name not in NAMES:
             raise ConfigError(
-                f"there is no rung {name!r}{did_you_mean(name, NAMES)}. Rungs: {', '.join(NAMES)}"
+                f"there is no rung {name!r}{did_you_mean(name, NAMES)} Rungs: {', '.join(NAMES)}"
             )
     if config.d_model % (2 * config.num_heads) or config.num_heads % config.num_kv_heads:
         raise ConfigError(

@@ -178,7 +178,7 @@ def read_site(path: Path | None) -> Site:
     for key, value in table.items():
         if key not in known:
             raise ConfigError(
-                f"site file {path}: unknown key {key!r}{did_you_mean(key, known)}; known: {known}"
+                f"site file {path}: unknown key {key!r}{did_you_mean(key, known)} Known: {known}"
             )
         wanted = {"setup": list, "options": dict}.get(key, str)
         if not isinstance(value, wanted):

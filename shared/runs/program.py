@@ -13,8 +13,10 @@ Exit status: 0 done, 2 something the user can mend, 3 diverged, 75 pre-empted (r
 
 import errno
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.errors import WorkspaceError
@@ -22,6 +24,7 @@ from shared.runs.config import Presets, parse, to_dict
 from shared.runs.progress import clock_text
 from shared.runs.step_key import step_key as step_key  # programs ask for both in one line
 from shared.store.disk import is_disk_full, readable_bytes
+from shared.store.pointers import check_name
 
 C = TypeVar("C")
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -58,6 +61,7 @@ def run_program(
             program=program,
             description=text,
         )
+        _check_name(config)
         if is_dry:
             print_plan(program, config, getattr(module, "plan", None))
             return 0
@@ -117,8 +121,15 @@ def readable(key: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
+def _check_name(config: Any) -> None:
+    """Refuse a name that no artifact can have before the work is done, not when it is to be published."""
+    name = getattr(config, "name", "")
+    if isinstance(name, str) and name:
+        check_name(name)
+
+
 def _mend(error: Exception) -> str | None:
-    """What to do about a disk that is full or closed to us; None for every other error."""
+    """What to do about a disk that is full, closed to us or not where we look; None for every other error."""
     if is_disk_full(error):
         return (
             "no space left on the disk; free some (`make artifacts ARGS=gc` lists what no name needs, "
@@ -126,6 +137,12 @@ def _mend(error: Exception) -> str | None:
         )
     if isinstance(error, OSError) and error.errno in _CLOSED:
         return f"{_CLOSED[error.errno]}; point --store and --runs at a place that you can write"
+    if isinstance(error, (NotADirectoryError, FileExistsError)) and error.filename:
+        for path in (Path(error.filename), *Path(error.filename).parents):
+            if os.path.lexists(path):  # a file, or a link to what is not there
+                return (
+                    None if path.is_dir() else f"{path} is no folder; point --store, --runs or --data at one"
+                )
     return None
 
 

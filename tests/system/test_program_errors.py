@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from a1_basics.configs import ENCODE, EVALUATE_LM, GENERATE, TRAIN_LM, TRAIN_TOKENIZER
-from a1_basics.run import encode, evaluate_lm, generate, train_lm, train_tokenizer
-from shared.corpora import make
+from a1_basics.configs import ENCODE, EVALUATE_LM, GENERATE, LADDER_RUNS, TRAIN_LM, TRAIN_TOKENIZER
+from a1_basics.run import encode, evaluate_lm, generate, ladder, learning_rate, train_lm, train_tokenizer
+from a1_basics.studies import LEARNING_RATE
+from shared.corpora import fetch, make
 from shared.doors.protocols import ModelConfig
 from shared.runs.program import run_program
 from shared.store.artifacts import Store
@@ -23,6 +24,9 @@ PROGRAMS = {
     train_lm: TRAIN_LM,
     evaluate_lm: EVALUATE_LM,
     generate: GENERATE,
+    ladder: LADDER_RUNS,
+    learning_rate: LEARNING_RATE,
+    fetch: fetch.PRESETS,
 }
 SENTENCE = "The cat sat on the mat and looked at the moon. "
 
@@ -228,3 +232,50 @@ def test_a_corpus_without_validation_is_refused_before_training(prepared):
     status, said = prepared(train_lm, "--preset", "tiny", "--shards", "lonely")
     assert status == 2
     assert "val" in said
+
+
+OF_TEXT = ("--kind", "text", "--path", "text.txt")
+TINY = ("--preset", "tiny", "--steps", 2, "--warmup-steps", 1)
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "words"),
+    [
+        (make, (*OF_TEXT, "--store", "file"), ["file is no folder", "--store"]),
+        (make, (*OF_TEXT, "--store", "link"), ["link is no folder", "--store"]),
+        (train_lm, (*TINY, "--runs", "file"), ["file is no folder", "--runs"]),
+        (fetch, ("--dataset", "tinystories", "--data", "file"), ["file is no folder", "--data"]),
+        (encode, ("--store", "file"), ["no Corpus called 'toy'", "python -m shared.corpora.make"]),
+        (make, (*OF_TEXT, "--name", "a/b"), ["'a/b' cannot name an artifact", "use letters"]),
+        (train_lm, (*TINY, "--name", "a/b"), ["'a/b' cannot name an artifact", "use letters"]),
+        (train_lm, ("--preset", "tinny"), ["did you mean 'tiny'"]),
+        (train_lm, ("--steps", "many"), ["--steps", "--help"]),
+        (train_lm, (*TINY, "--device", "gpu"), ["device 'gpu'", "--device auto"]),
+        (train_lm, (*TINY, "--precision", "fp8"), ["precision 'fp8'", "float32, bfloat16"]),
+        (train_lm, (*TINY, "--init", "base"), ["no Checkpoint called 'base'", "a1_basics.run.train_lm"]),
+        (train_tokenizer, ("--impl", "mine"), ["IMPL=mine", "./mine/adapters.py"]),
+        (train_tokenizer, ("--impl", "./mine"), ["no adapters file there", "IMPL=<folder>"]),
+        (train_tokenizer, ("--impl", "learner"), ["make learn STAGE=a1_basics"]),
+        (encode, ("--tokenizer", "text"), ["no Tokenizer called 'text'", "a1_basics.run.train_tokenizer"]),
+        (make, ("--kind", "text"), ["--path=FILE_OR_DIRECTORY"]),
+        (make, ("--kind", "text", "--path", "empty"), ["no text in 'empty'", "another --path"]),
+        (make, ("--kind", "text", "--path", "utf16.txt"), ["UTF-16LE", "iconv -f UTF-16LE"]),
+        (make, ("--megabytes", 0), ["between 0.01"]),
+        (fetch, ("--dataset", "tinystorys"), ["did you mean 'tinystories'"]),
+        (ladder, ("--rungs", "bigram"), ["there is no rung 'bigram'", "counted bigram"]),
+        (learning_rate, ("--preset", "tiny", "--shards", "toy", "--rates", -1), ["must be at least 0"]),
+    ],
+    ids=lambda value: " ".join(map(str, value))[:40] if isinstance(value, tuple) else "",
+)
+def test_a_newcomers_mistake_is_answered_with_its_mend(prepared, program, flags, words):
+    Path("file").write_text("no folder", encoding="utf-8")
+    Path("link").symlink_to("no/such/place")
+    Path("empty").mkdir()
+    Path("utf16.txt").write_text(SENTENCE, encoding="utf-16")
+    status, said = prepared(program, *flags)
+    said = " ".join(said.split())
+    assert status == 2, said
+    for word in words:
+        assert word in said
+    assert ".." not in said.replace("...", ""), "a sentence ends once"
+    assert not Path("runs").exists() or not any(Path("runs").iterdir()), "nothing was begun"
