@@ -111,7 +111,7 @@ bench: ready ## speed against alternatives, in interleaved pairs with a control;
 check: ready ## lint, types and the workspace's own laws, in seconds
 	@$(PY) -m shared.check
 
-torture: ready ## kill training at thirty moments and show that resuming changes nothing
+torture: ready ## kill every long program at thirty moments, disturb it in every way, and show that nothing comes of it
 	@$(PY) -m tests.system.torture $(ARGS)
 
 format: ready ## rewrite the code in the house format

@@ -12,8 +12,8 @@ import pytest
 from shared.errors import ConfigError
 from shared.runs import slurm
 from shared.runs.launch import Command, Launch, Site, array, launch
-from tests.system import train_lm_child
 from tests.system.slurm.cluster import missing_programs, virtual_cluster
+from tests.system.torture import programs
 
 ROOT = Path(__file__).resolve().parents[3]
 MISSING = missing_programs()
@@ -82,7 +82,7 @@ def test_what_slurm_refuses_is_quoted(how, tmp_path):
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
-    train_lm_child.prepare(folder)
+    programs.prepare(folder)
     return folder
 
 
@@ -99,7 +99,7 @@ def undisturbed(prepared, tmp_path_factory):
     folder = copied(prepared, tmp_path_factory.mktemp("whole") / "run")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     subprocess.run(training(folder).argv(), cwd=ROOT, env=environment, check=True)
-    return train_lm_child.outcome(folder, STEPS)
+    return programs.outcome(folder)
 
 
 def copied(prepared: Path, folder: Path) -> Path:
@@ -133,7 +133,7 @@ def test_preempted_training_is_queued_again_and_ends_bit_equal(cluster, how, pre
     assert cluster.state_of(urgent) == "COMPLETED"
     assert restarts(cluster, job) >= 1
     assert "stopped by SIGTERM" in job.log.read_text()
-    assert train_lm_child.differences(undisturbed, train_lm_child.outcome(folder, STEPS)) == []
+    assert programs.differences(undisturbed, programs.outcome(folder)) == []
 
 
 def test_time_limit_is_no_end(cluster, how, tmp_path):
@@ -157,7 +157,7 @@ def test_training_on_a_node_that_dies_goes_on_elsewhere(cluster, how, prepared, 
         assert restarts(cluster, job) >= 1
     finally:
         cluster.start(node)
-    assert train_lm_child.differences(undisturbed, train_lm_child.outcome(folder, STEPS)) == []
+    assert programs.differences(undisturbed, programs.outcome(folder)) == []
 
 
 def test_controller_that_dies_loses_no_job_and_outputs_stay_single(cluster, how, tmp_path):
