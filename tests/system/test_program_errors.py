@@ -245,7 +245,7 @@ TINY = ("--preset", "tiny", "--steps", 2, "--warmup-steps", 1)
         (make, (*OF_TEXT, "--store", "link"), ["link is no folder", "--store"]),
         (train_lm, (*TINY, "--runs", "file"), ["file is no folder", "--runs"]),
         (fetch, ("--dataset", "tinystories", "--data", "file"), ["file is no folder", "--data"]),
-        (encode, ("--store", "file"), ["no Corpus called 'toy'", "python -m shared.corpora.make"]),
+        (encode, ("--store", "file"), ["file is no folder", "--store"]),
         (make, (*OF_TEXT, "--name", "a/b"), ["'a/b' cannot name an artifact", "use letters"]),
         (train_lm, (*TINY, "--name", "a/b"), ["'a/b' cannot name an artifact", "use letters"]),
         (train_lm, ("--preset", "tinny"), ["did you mean 'tiny'"]),
