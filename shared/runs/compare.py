@@ -69,7 +69,8 @@ def find_runs(runs: Path, store: Path) -> list[LoggedRun]:
         settings = read_json(config) if config.exists() else {}
         name = log.parent.relative_to(runs).as_posix()
         found.append(LoggedRun(name, settings, read_log(log), _state_of(log.parent)))
-    return found + [run for run in _published(store) if not any(_is_same(run, other) for other in found)]
+    seen = {_identity(run) for run in found}
+    return found + [run for run in _published(store) if _identity(run) not in seen]
 
 
 def _state_of(run_dir: Path) -> str:
@@ -95,11 +96,10 @@ def _published(store: Path) -> list[LoggedRun]:
     return published
 
 
-def _is_same(run: LoggedRun, other: LoggedRun) -> bool:
-    def facts(it: LoggedRun) -> list[tuple[Any, Any]]:
-        return [(record["step"], record.get(TRAINING_LOSS)) for record in it.records]
-
-    return _settings(run) == _settings(other) and facts(run) == facts(other)
+def _identity(run: LoggedRun) -> str:
+    """A text that two runs share which had the same settings and losses."""
+    facts = [(record["step"], record.get(TRAINING_LOSS)) for record in run.records]
+    return repr((sorted(_settings(run).items()), facts))
 
 
 def _settings(run: LoggedRun) -> dict[str, Any]:

@@ -32,6 +32,7 @@ VOLATILE_KEYS = frozenset(
 VALIDATION_LOSS = "validation_loss_nats"
 """The key under which an `evaluate` function reports loss on held-out text, in nats per token."""
 
+_TAIL_BYTES = 1 << 16
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -99,14 +100,21 @@ class RunLog:
             self._mirror = None
 
     def _drop_torn_line(self) -> None:
-        """A killed writer may leave half a line; new records must not be glued to it."""
+        """A killed writer may leave half a line; new records must not be glued to it.
+
+        It is looked for from the end: a long log is not read.
+        """
         if not self.path.exists():
             return
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with self.path.open("r+b") as file:
-                file.truncate(whole)
+        with self.path.open("r+b") as file:
+            size_bytes = at = file.seek(0, os.SEEK_END)
+            newline = -1
+            while at > 0 and newline < 0:
+                before, at = at, max(0, at - _TAIL_BYTES)
+                file.seek(at)
+                newline = file.read(before - at).rfind(b"\n")
+            if at + newline + 1 < size_bytes:
+                file.truncate(at + newline + 1)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

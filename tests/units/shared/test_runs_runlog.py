@@ -8,6 +8,7 @@ import types
 import pytest
 
 from shared.errors import ConfigError
+from shared.runs import runlog
 from shared.runs.runlog import VOLATILE_KEYS, RunLog, comparable, open_mirror, read_log, series
 from shared.store.kinds.records import is_measured
 
@@ -151,3 +152,16 @@ def test_tensorboard_is_told_to_forget_the_steps_that_are_done_again(tmp_path, m
     log.append(2, {"a": 4.0})
     log.close()
     assert said == [("open", None), ("a", 1), ("a", 2), "close", ("open", 2), ("a", 2), "close"]
+
+
+@pytest.mark.parametrize(
+    "whole_bytes", [0, 1, runlog._TAIL_BYTES - 1, runlog._TAIL_BYTES, 3 * runlog._TAIL_BYTES]
+)
+@pytest.mark.parametrize("torn_bytes", [0, 1, runlog._TAIL_BYTES, 2 * runlog._TAIL_BYTES + 1])
+def test_a_torn_line_of_any_length_goes_and_what_is_whole_stays(tmp_path, whole_bytes, torn_bytes):
+    """The end is looked for in pieces; what was whole ends before, at and behind their bounds."""
+    path = tmp_path / "log.jsonl"
+    whole = b"x" * (whole_bytes - 1) + b"\n" if whole_bytes else b""
+    path.write_bytes(whole + b"y" * torn_bytes)
+    RunLog(path).close()
+    assert path.read_bytes() == whole

@@ -15,32 +15,13 @@ from shared.store.artifacts import Artifact, Store
 from shared.store.cli import main
 from shared.store.gc import collect
 from shared.store.lineage import lineage_svg, lineage_tree
-
-FEW, MANY = 12, 48
-CONSTANT, LINEAR = 1.2, 5.0  # more than 1 and 4: folders, sorting; far from 4 and 16
+from tests.units.shared.call_counts import CONSTANT, FEW, LINEAR, MANY, calls, calls_ratio
 
 
 @pytest.fixture(autouse=True)
 def undisturbed(monkeypatch):
     """Nothing here is about surviving power cuts, and waiting for the disk takes a minute."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-def calls(work) -> int:
-    """How many calls, of Python functions and of built-in ones, a piece of work makes."""
-    made = 0
-
-    def count(frame, event, argument):
-        nonlocal made
-        made += event in ("call", "c_call")
-
-    earlier = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(earlier)
-    return made
 
 
 def publish(store: Store, number: int, parent: Artifact | None = None) -> Artifact:
@@ -59,12 +40,12 @@ def filled(root: Path, count: int, *, chained: bool = False) -> Store:
 
 def ratio(tmp_path: Path, work, *, chained: bool = False) -> float:
     """Calls in a store of many over calls in a store of few; `work(store, number of artifacts)`."""
-    made = []
-    for count in (FEW, MANY):
+
+    def prepare(count: int):
         store = filled(tmp_path / f"{count}", count, chained=chained)
-        work(store, count)  # once for what is only done the first time
-        made.append(calls(lambda store=store, count=count: work(store, count)))
-    return made[1] / made[0]
+        return lambda: work(store, count)
+
+    return calls_ratio(prepare)
 
 
 def test_calls_tell_a_loop_in_a_loop_from_a_loop():
