@@ -104,7 +104,7 @@ runs: ready ## compare training runs: final loss, settings that differ, curves
 artifacts: ready ## ARGS="list", "show NAME", "lineage NAME", "gc", "export NAME FILE", "import FILE"
 	@$(PY) -m shared.store.cli $(or $(ARGS),list)
 
-bench: ready ## speed against alternatives, in interleaved pairs with a control; writes docs/benchmarks.md
+bench: ready ## speed against alternatives, in interleaved pairs with a control, and cost against size; writes docs/benchmarks.md
 	@$(PY) -m shared.runs.bench $(if $(filter command environment,$(origin STAGE)),--stage "$$STAGE") $(ARGS)
 
 ##@ Check

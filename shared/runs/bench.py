@@ -6,7 +6,8 @@ round, so that a machine that grows slower hits all three alike. The reported ra
 baseline time / candidate time (above 1: the candidate is faster) with its quartiles; the control, baseline against
 itself, shows how far from 1 mere noise gets. Tables go between marks into `docs/benchmarks.md`.
 
-`python -m shared.runs.bench` (`make bench`) runs every program `aN_name/run/bench_*.py`; one of these ends with
+`python -m shared.runs.bench` (`make bench`) runs every program `aN_name/run/bench_*.py` and `shared/*/bench_*.py`; one
+of pairs ends with
 
     if __name__ == "__main__":
         sys.exit(run_benches("tokenizers", BENCHES))
@@ -38,7 +39,7 @@ _HEAD = """# Benchmarks
 Measured by `make bench`, each table by one program on one machine. A ratio is the median over rounds of
 baseline time / candidate time, with its quartiles; above 1 the candidate is faster. The control is the
 baseline against itself in the same rounds: a ratio is worth as much as it stands out from that. Outputs
-are compared first.
+are compared first. How cost grows with size is measured alone: see the table of that name.
 """
 
 
@@ -124,7 +125,7 @@ def measure(
             call()
     calls = [bench.baseline, bench.candidate, bench.baseline]
     times: list[list[float]] = [[], [], []]
-    with _without_garbage_collection():
+    with without_garbage_collection():
         for number in progress(range(rounds), bench.name, "rounds"):
             for place in range(3):
                 which = (number + place) % 3
@@ -143,7 +144,7 @@ def measure(
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """As timeit does: whoever happens to trigger a collection must not pay for everybody's garbage."""
     gc.collect()
     gc.disable()
@@ -203,11 +204,16 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def heading(suite: str, command: str = "") -> list[str]:
+    """The lines above a table: its title, the date, and what the numbers depend on."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return [f"## {suite}", "", f"{today} · {machine()}" + (f" · `{command}`" if command else ""), ""]
+
+
 def table(suite: str, results: Sequence[BenchResult], command: str = "") -> str:
     """The results of one suite as Markdown, with machine, versions and date."""
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    rows = [f"## {suite}", "", f"{today} · {machine()}" + (f" · `{command}`" if command else ""), ""]
-    rows += [
+    rows = [
+        *heading(suite, command),
         "| work | candidate | baseline | ratio | control | candidate time | rounds |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -221,15 +227,20 @@ def _row(result: BenchResult) -> str:
     if result.ratio is None or result.candidate_seconds is None:
         return f"{names} outputs differ: {result.difference.replace('|', '/')} | | | |"
     doubt = "" if result.is_beyond_noise else ", within noise"
-    took = _duration(result.candidate_seconds.median)
+    took = duration(result.candidate_seconds.median)
     if bench.work:
         took += f" = {bench.work / result.candidate_seconds.median:,.4g} {bench.work_unit}/s"
     return f"{names} {result.ratio}{doubt} | {result.control} | {took} | {result.rounds} |"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time for people, three digits.
+
+    >>> duration(0.0123), duration(0.0009999)
+    ('12.3 ms', '1 ms')
+    """
     for factor, unit in ((1, "s"), (1e3, "ms")):
-        if seconds * factor >= 1:
+        if seconds * factor >= 0.9995:  # else it would be a thousand of the next smaller unit
             return f"{seconds * factor:.3g} {unit}"
     return f"{seconds * 1e6:.3g} µs"
 
