@@ -13,10 +13,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 from shared.doors.exercise import STAGES
 from shared.doors.load import WORKSPACE, Source
+from tests.harness.shut import shut_modules
 
 FRAME_NAMES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
 FRAME_EVENTS = {
@@ -78,6 +79,8 @@ class ImportGuard:
         importlib.import_module = guarded_module
         self._installed = (guarded_import, guarded_module)
         self._note_files()
+        folders = {f for tests in self._tests() for f in (tests, tests.resolve())}
+        shut_modules(tuple(f"{folder}{os.sep}" for folder in folders), self._is_theirs, self._refuse)
         sys.addaudithook(self._audit)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -101,17 +104,30 @@ class ImportGuard:
             _inode(p): "above" for p in (self.root, *self.root.parents)
         }
         own = {os.path.realpath(place) for place in self.source.own}
-        tests = [self.root / "tests", WORKSPACE / "tests"]
-        for what, folders in {"reference": [self.root / s for s in STAGES], "tests": tests}.items():
+        reference = [self.root / stage for stage in STAGES]
+        for what, folders in {"reference": reference, "tests": self._tests()}.items():
             for folder in dict.fromkeys(os.path.realpath(folder) for folder in folders):
                 for here, _, names in os.walk(folder) if folder not in own else ():
                     for path in (here, *(os.path.join(here, name) for name in names)):
                         real = os.path.realpath(path) if os.path.islink(path) else path  # as `folder` is real
-                        if real not in own:
-                            with contextlib.suppress(
-                                OSError
-                            ):  # a broken link, or a cache that was just renamed
-                                self._inodes[_inode(real)] = what
+                        if real in own:
+                            continue
+                        with contextlib.suppress(OSError):  # a broken link, or a cache that was renamed
+                            self._inodes[_inode(real)] = what
+
+    def _tests(self) -> list[Path]:
+        return [self.root / "tests", WORKSPACE / "tests"]
+
+    def _is_theirs(self, filename: str) -> bool:
+        return filename.startswith("<string") or self.source.owns(filename)
+
+    def _refuse(self, does: str, name: str, frame: Any) -> NoReturn:
+        """Record what learner code asks of a module of the tests, or lays into it. Raises: ForbiddenImport, always."""
+        if does == "reads":
+            self._note_test(name, frame.f_code.co_filename, frame.f_lineno, does)
+        elif len(self.rewritten) < 20:
+            self.rewritten.append(name)
+        raise ForbiddenImport(f"{name}: an implementation may not reach into the tests that grade it")
 
     def _known(self, path: Any) -> str:
         """Whether a path leads to the reference, to the tests or above them; empty for any other."""
@@ -146,7 +162,7 @@ class ImportGuard:
             filename, line = "a thread", 0
             while frame is not None:
                 filename, line = frame.f_code.co_filename, frame.f_lineno
-                if self.source.owns(filename) or filename.startswith("<string"):
+                if self._is_theirs(filename):
                     break
                 if filename.endswith(("traceback.py", "warnings.py")):
                     return  # the lines of a stack are shown
@@ -175,7 +191,7 @@ class ImportGuard:
             if (hands_on or frame.f_code.co_name in ("walk_tb", "walk_stack")) and frame.f_back:
                 frame = frame.f_back  # the frame goes to whoever called
             filename = frame.f_code.co_filename
-            if self.source.owns(filename) or filename.startswith("<string"):
+            if self._is_theirs(filename):
                 self._frame_taken(what, filename, frame.f_lineno)
         finally:
             self._local.busy = False

@@ -29,6 +29,8 @@ ODD_CALLS = {
     "os._exit", "sys._getframe", "os.kill", "atexit.register", "sys.settrace", "sys.setprofile", "os.system",
     "os.popen", "os.execv", "os.execvp", "os.posix_spawn", "os.posix_spawnp", "exec", "eval",
 }  # fmt: skip
+FRESH_PROCESSES = {"spawn", "forkserver"}
+"""Ways to start a process in which no call is trapped."""
 SMALLEST_COPY_BYTES = 200
 
 
@@ -97,7 +99,7 @@ def worth_reading(files: list[Path], source: Source) -> Iterator[str]:
             elif (
                 isinstance(node, ast.Constant)
                 and isinstance(node.value, str)
-                and ("/proc/" in node.value or node.value in ODD_ATTRIBUTES)
+                and ("/proc/" in node.value or node.value in ODD_ATTRIBUTES or node.value in FRESH_PROCESSES)
             ):
                 yield f"{_name(path, source)}:{node.lineno} names {node.value[:40]!r}"
 

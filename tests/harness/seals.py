@@ -1,5 +1,6 @@
 """The functions that decide a verdict, as they were before learner code was imported: a replaced one is noticed."""
 
+import builtins
 import os
 import sys
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ PARTS_OF_A_TEST = ("obj", "callspec", "_fixtureinfo")
 
 
 class Seals:
-    """The identity of every function a verdict depends on, as it was before learner code was imported.
+    """The identity of every function and constant a verdict depends on, as it was before learner code was imported.
 
     The session's part (its tests, and the plugins' hooks) is looked at before each test: a patch that undoes itself
     when its turn comes must be in place by then.
@@ -37,7 +38,9 @@ class Seals:
     def __init__(self, folders: list[Path], session: pytest.Session) -> None:
         places = tuple(f"{folder.resolve()}{os.sep}" for folder in folders)
         loaded = [(n, getattr(m, "__file__", None) or "") for n, m in list(sys.modules.items())]
-        self._modules = (*SEALED_MODULES, *(n for n, file in loaded if places and file.startswith(places)))
+        names = (*SEALED_MODULES, *(n for n, file in loaded if places and file.startswith(places)))
+        # The modules themselves: what stands in `sys.modules` may be laid over.
+        self._modules = {name: vars(sys.modules[name]) for name in names if name in sys.modules}
         self._before = dict(self._walk())
         self._items, self._config, self._plugins = (
             list(session.items),
@@ -59,18 +62,18 @@ class Seals:
         self.look_at_session()
         now = dict(self._walk())
         changed = (name for name, value in self._before.items() if not _same(value, now.get(name)))
-        return sorted({*changed, *self._found})
+        new = now.keys() - self._before.keys()
+        laid_over = (name for name in new if hasattr(builtins, name.rpartition(".")[2]))
+        return sorted({*changed, *laid_over, *self._found})
 
     def _walk(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        for module_name in self._modules:
-            module = sys.modules.get(module_name)
-            for name, value in list(vars(module).items()) if module else []:
+        for module_name, held in self._modules.items():
+            for name, value in list(held.items()):
+                yield f"{module_name}.{name}", _face(value)  # a tolerance or a library decides as well
                 if isinstance(value, type) and value.__module__ == module_name:
                     for k, v in vars(value).items():
                         if callable(v):
                             yield f"{module_name}.{name}.{k}", _face(v)
-                elif callable(value):
-                    yield f"{module_name}.{name}", _face(value)
         for home_name, names in SEALED_NAMES.items():
             home: Any = sys.modules.get(home_name) or sys.modules["torch"].Tensor
             for name in names.split():

@@ -2,14 +2,18 @@
 
 A call is the learner's when, walking up the stack past library frames, their code comes before ours: so an oracle in
 the tests keeps the real function, and a call through `torch.nn` internals that the learner started does not escape.
-A stack with neither is a thread that was handed the bare function: ours start none, so it is the learner's.
+What the learner's code built without a line of its own to run, the grader calls from behind a border, which counts as
+theirs. A stack with none of them is a thread that was handed the bare function: ours start none, so it is theirs.
 """
 
 import functools
 import importlib
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
+
+import torch
 
 ALIASES = ("torch", "torch.nn.functional", "torch.special", "torch.Tensor", "torch._C._nn", "torch.nn.init")
 """Where torch keeps further names of one function."""
@@ -28,6 +32,7 @@ class Traps:
         self.names, self.hits = names, []
         self._owns, self._ours = functools.cache(owns), functools.cache(ours)
         self._targets: dict[int, tuple[Any, str]] = {}  # id of an original -> (original, name)
+        self.borders: set[int] = set()  # ids of code
         self.hits: list[dict[str, Any]]
 
     def install(self) -> None:
@@ -50,23 +55,26 @@ class Traps:
                     setattr(alias[0], attribute, self._wrapper(alias[2], name))
 
     def name_of(self, value: Any) -> str:
-        """The forbidden name that a value is, binds arguments of, or is a subclass of; empty when it is none."""
+        """The forbidden name that a value is, binds, is a subclass of or took its parts from; else empty."""
         while isinstance(value, functools.partial):
             value = value.func
         if id(value) in self._targets and self._targets[id(value)][0] is value:
             return self._targets[id(value)][1]
         if hasattr(value, "__trapped__"):
             return str(value.__trapped__)
+        for part in value.modules() if isinstance(value, torch.nn.Module) else ():
+            if name := self.name_of(part.forward) or self.name_of(type(part)):
+                return name
         if isinstance(value, type):
             for original, name in self._targets.values():
-                if isinstance(original, type) and issubclass(value, original):
+                if isinstance(original, type) and (issubclass(value, original) or _has_of(value, original)):
                     return name
         return ""
 
     def caller(self, depth: int = 2) -> tuple[str, int] | None:
-        """Where in the learner's code a call comes from, ("", 0) in a bare thread; None when it comes from ours."""
+        """Where in the learner's code a call comes from, ("", 0) when no line is known; None when it is ours."""
         frame = sys._getframe(depth)
-        while frame is not None:
+        while frame is not None and id(frame.f_code) not in self.borders:
             filename = frame.f_code.co_filename
             if self._owns(filename):
                 return filename, frame.f_lineno
@@ -114,6 +122,16 @@ class Traps:
         trapped: Any = functools.update_wrapper(__init__, inner, updated=())
         trapped.__trapped__ = name
         original.__init__ = trapped
+
+
+def _has_of(value: type, original: type) -> bool:
+    """Whether a class took a function out of another one that is no base of it."""
+    taken = {v for base in original.__mro__ if not issubclass(value, base) for v in _functions(base)}
+    return any(v in taken for base in value.__mro__ for v in _functions(base))
+
+
+def _functions(kind: type) -> list[FunctionType]:
+    return [value for value in vars(kind).values() if isinstance(value, FunctionType)]
 
 
 def resolve(dotted: str) -> tuple[Any, str, Any] | None:

@@ -15,7 +15,7 @@ EXERCISES = (
         door=("run_double",),
         hints=("add it to itself", "x + x"),
         why="all that follows counts on it",
-        forbidden=("torch.mul",),
+        forbidden=("torch.mul", "torch.nn.Bilinear"),
         time_limit_seconds=20.0,
         memory_limit_bytes=1_200_000_000,
     ),

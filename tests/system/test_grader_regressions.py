@@ -344,6 +344,7 @@ def test_learner_code_may_use_processes_of_its_own(grader, method):
     )
     found = graded(grader, double(body, "import torch"))["double"]
     assert found.outcome is Outcome.PASSED, found
+    assert any("names 'spawn'" in place for place in found.review) == (method == "spawn")
 
 
 # Memory and output.
@@ -381,8 +382,6 @@ def test_output_flood_is_an_error(grader):
 
 TAMPERING = {
     "explain": "import sys\nsys.modules['tests.harness.explain'].expect_close = lambda *a, **k: None",
-    "code of explain": "import sys\nf = sys.modules['tests.harness.explain'].expect_close\n"
-    "f.__code__ = (lambda got, want, *, what, why, atol, rtol=0.0, case='': None).__code__\n",
     "allclose": "import torch\ntorch.allclose = lambda *a, **k: True",
     "equal": "import torch\ntorch.equal = lambda *a, **k: True",
     "numpy": "import numpy\nnumpy.asarray = lambda *a, **k: numpy.zeros(2)",
@@ -430,6 +429,20 @@ TAMPERING |= {
     "pytest's own modules": FORGE + "\n\ndef tamper():\n    import sys\n"
     "    forge(sys.modules['_pytest.assertion.util']._config)\n",
 }
+TESTS = """
+def its_globals():
+    import sys
+    items = sys.modules['_pytest.assertion.util']._config.pluginmanager.getplugin("session").items
+    return next(i for i in items if "doubles" in i.name).function.__globals__
+"""
+LAID_OVER = {
+    "a library of explain": "its_globals()['expect_close'].__globals__['np'] = None",
+    "code of explain": "f = its_globals()['expect_close']\n"
+    "    f.__code__ = (lambda got, want, *, what, why, atol, rtol=0.0, case='': None).__code__",
+    "a builtin of explain": "its_globals()['expect_close'].__globals__['max'] = lambda *a: 0",
+    "a module of the test": "its_globals()['torch'] = None",
+}
+TAMPERING |= {way: f"{TESTS}\n\ndef tamper():\n    {line}\n" for way, line in LAID_OVER.items()}
 
 
 def test_an_attribute_that_leads_to_the_grader_is_worth_reading(grader):
@@ -558,11 +571,58 @@ FORBIDDEN = {
         "thread.start()\nthread.join()\nreturn found[0]",
         "import threading\nimport torch\nthreading.excepthook = lambda _: None",
     ),
+    "a method": "import operator\nrun_double = operator.methodcaller('mul', 2)" + GREET,
+    "a callable": "import functools\nimport torch\n\n\nclass Doubling:\n"
+    "    __call__ = staticmethod(functools.partial(torch.mul, other=2))\n\n\nrun_double = Doubling()" + GREET,
+    "a module": "import torch\n\n\nclass Doubling(torch.nn.Module):\n    forward = staticmethod(torch.mul)\n\n\n"
+    "run_double = Doubling()" + GREET,
+    "a module that comes back": double(
+        "return torch.nn.Sequential(Doubling())",
+        "import torch\n\n\nclass Doubling(torch.nn.Module):\n    forward = staticmethod(torch.mul)",
+    ),
+    "a class that comes back": double(
+        "return Doubling",
+        "import torch\n\n\nclass Doubling(torch.nn.Module):\n    forward = torch.nn.Bilinear.forward",
+    ),
+    "a library that calls it": "import functools\nimport torch\n"
+    "run_double = functools.partial(functools.reduce, torch.mul)" + GREET,
     "tests": double("from tests.harness import explain\nreturn x + x"),
     "tests by name": double(
         "import importlib\nimportlib.import_module('tests.harness.explain')\nreturn x + x"
     ),
 }
+
+
+IN_MODULES = {
+    "a function": "sys.modules['tests.harness.explain'].expect_close",
+    "all names": "vars(sys.modules['tests.harness.explain'])",
+    "by its package": "sys.modules['tests'].harness",
+    "the tests": "next(m for n, m in sys.modules.items() if n.endswith('test_double')).torch",
+    "in a string": "exec('sys.modules[\"tests.harness.explain\"].math')",
+    "swallowed": "getattr(sys.modules['tests.harness.explain'], 'math', None)",
+}
+FORBIDDEN |= {
+    f"tests in sys.modules: {way}": double(
+        f"try:\n    {line}\nexcept BaseException:\n    pass\nreturn x + x", "import sys"
+    )
+    for way, line in IN_MODULES.items()
+}
+
+
+def test_what_is_drawn_later_is_forbidden_too(grader, further_test):
+    further_test.write_text(
+        "def test_two(adapters):\n    assert len(list(adapters.run_double((1, 2)))) == 2\n"
+    )
+    text = double("return map(torch.mul, torch.ones(2), torch.ones(2))", "import torch")
+    assert graded(grader, text)["double"].outcome is Outcome.FORBIDDEN
+
+
+def test_listing_all_modules_is_no_reach_into_the_tests(grader):
+    body = "names = {getattr(m, '__name__', n) for n, m in sys.modules.items() if isinstance(m, ModuleType)}"
+    found = graded(
+        grader, double(f"{body}\nreturn x + x if names else x", "import sys\nfrom types import ModuleType")
+    )
+    assert found["double"].outcome is Outcome.PASSED, found["double"].message
 
 
 @pytest.mark.parametrize("way", FORBIDDEN)

@@ -1,6 +1,8 @@
 """Which files hold a problem's tests, and how much stands behind each problem: mutants and alternatives."""
 
+import ast
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 
@@ -51,8 +53,22 @@ def test_every_graded_file_is_some_problems(stage):
     assert HERE.stray_test_files(stage) == []
 
 
+def functions_in(path: Path) -> list[str]:
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+
+
 def tried(exercise: Exercise) -> bool:
     return exercise.kind == "code" or has_own_answers(exercise)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_mutant_names_one_test_of_its_problem(stage):
+    for exercise in (e for e in HERE.exercises(stage) if e.kind == "code"):
+        tests = Counter(name for path in HERE.test_files(stage, exercise.id) for name in functions_in(path))
+        assert not [name for name, times in tests.items() if times > 1], exercise.id
+        for trial in trials(HERE, stage, (exercise,)):
+            assert trial.rejected_by in (*tests, "forbidden", ""), f"{trial.problem}/{trial.name}"
 
 
 @pytest.mark.parametrize("stage", STAGES)
