@@ -33,6 +33,7 @@ class AddedTokens:
         if any(not token.content for token in tokens):
             raise ConfigError("an added token is empty: it would match everywhere. Remove it.")
         self.longest = max((len(token.content) for token in tokens), default=0)
+        self.takes_before = any(token.lstrip for token in tokens)
         # Those that are not `normalized` are found first, everywhere; the others in what is left.
         first = [token for token in tokens if not token.normalized]
         second = [token for token in tokens if token.normalized]

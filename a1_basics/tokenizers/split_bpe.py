@@ -21,8 +21,9 @@ from itertools import groupby, pairwise
 import regex
 
 from a1_basics.tokenizers.added_tokens import AddedTokens
-from a1_basics.tokenizers.bpe import unknown_byte
+from a1_basics.tokenizers.bpe import ENDLESS_CHARS, unknown_byte
 from a1_basics.tokenizers.chars import decoded
+from a1_basics.tokenizers.endless import settled
 from a1_basics.tokenizers.pretokenize import settled_parts
 from shared.errors import ConfigError
 from shared.store.kinds.split_patterns import SPLIT_PATTERNS
@@ -32,9 +33,11 @@ from shared.store.kinds.tokenizer import TokenizerFiles
 # or tab that follows something else, and between a letter and a sign. The signs are such that normalization never
 # joins one to what stands before it; the underscore is left out, for it belongs to words (`single_word`).
 _CUT = r"(?<=\S)(?=[ \t])|(?<=\p{L})(?=[!-/:-@\[-\^`{-~\u3001\u3002\uff0c\uff0e\uff01\uff1f\uff1a\uff1b\uff09\u300d])"
-_CLEAN_CUT = regex.compile(_CUT)
 _LAST_CLEAN_CUT = regex.compile(f"(?r){_CUT}")  # (?r) searches from the end
-_SEARCH_CHARS = 1 << 14  # looked through at once for a cut, from the end
+# What may join the character before it in composed form: marks, and the later letters of a Korean syllable.
+_JOINS_BEFORE = regex.compile(r"[\p{M}\u1160-\u11ff\ud7b0-\ud7ff]")
+_ONE_KIND = regex.compile(r"(?s).?(?:\p{L}+|\p{N}+|[^\s\p{L}\p{N}]+)|[^\S\r\n]+|[\r\n]+")
+_WHITE = regex.compile(r"\s")
 _CACHED_WORDS, _CACHED_WORD_CHARS = 1 << 17, 64
 _SHORT_WORD_BYTES = 64
 _NEVER = 1 << 62
@@ -89,6 +92,7 @@ class Tokenizer:
         self._byte_ids = [ids.get(bytes([byte])) for byte in range(256)]
         added = {token.token_id for token in files.added_tokens}
         self._whole = {token: i for token, i in ids.items() if i not in added} if files.ignore_merges else {}
+        self._longest = max((len(token) for i, token in self.vocab.items() if i not in added), default=0)
         self._cache: dict[str, list[int]] = {}
 
     def encode(self, text: str) -> list[int]:
@@ -105,7 +109,10 @@ class Tokenizer:
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
         """The ids of the joined strings, one after another, in memory that does not grow with the text.
 
-        Text is held back from the last clean cut on, so a text without any (one letter a million times) is held whole.
+        Text is held back from the last place on at which it may be cut. That is near in all but a few texts, which are
+        held whole: letters or marks in decomposed form where they are to be composed, for a mark may move to the front
+        of any number of others; a line end and then endless blanks, which a second line end would make one pre-token;
+        endless white space where an added token takes what stands before it; and nothing but added tokens.
         """
         for part in settled_parts(iterable, self._last_cut):
             yield from self.encode(part)
@@ -121,16 +128,44 @@ class Tokenizer:
     def _last_cut(self, text: str) -> int:
         """The last place at which the text may be cut, whatever comes after it; 0 where there is none."""
         end = self._added.may_begin(text) - 1
-        while end > 0:
-            start = max(0, end - _SEARCH_CHARS)
-            for match in reversed([*_CLEAN_CUT.finditer(text, start, end + 1)]):
-                cut = match.start()
-                # A letter that normalization turns into letter and mark would join what follows it.
-                is_stable = self._normalize is None or unicodedata.is_normalized("NFC", text[cut - 1])
-                if 0 < cut <= end and is_stable and not self._added.touches(text, cut):
-                    return cut
-            end = start
-        return 0
+        for match in _LAST_CLEAN_CUT.finditer(text, 0, end + 1):
+            if self._is_seam(text, match.start()):
+                return match.start()
+        return self._endless_cut(text, end) if end >= ENDLESS_CHARS else 0
+
+    def _is_seam(self, text: str, cut: int) -> bool:
+        """Whether neither an added token nor normalization reaches across a place."""
+        # A letter that normalization turns into letter and mark would join what follows it.
+        is_stable = unicodedata.is_normalized("NFC", text[cut - 1]) and not _JOINS_BEFORE.match(text, cut)
+        return (is_stable or self._normalize is None) and not self._added.touches(text, cut)
+
+    def _endless_cut(self, text: str, end: int) -> int:
+        """Where text without a clean cut may be cut before `end`: between pre-tokens, or inside of an endless one.
+
+        No pattern looks back, and only white space is matched by what follows it. So pre-tokens that meet without any
+        are settled; and of a run of one kind beginning and rest are runs of that kind, cut as `endless.py` says.
+        """
+        if self._normalize and not unicodedata.is_normalized("NFC", text):
+            return 0
+        *_, (piece, token_id) = self._added.split(text[:end])
+        before, word = ["", "", *self._pretokens(piece)][-2:]
+        cut = end - len(word)
+        if token_id is not None or _WHITE.match(before[-1:]):
+            return 0
+        if len(word) >= ENDLESS_CHARS and _ONE_KIND.fullmatch(word):
+            is_white = _WHITE.match(word, len(word) - 1)
+            head = (
+                0 if is_white and self._added.takes_before else settled(word, self._tokens_of, self._longest)
+            )
+            # A part that is a token by itself would need no merges (`ignore_merges`), which inside of a word it does.
+            cut = cut + head if len(word[:head].encode("utf-8")) > self._longest else 0
+        elif not before or _WHITE.match(word):
+            return 0
+        return cut if cut and self._is_seam(text, cut) else 0
+
+    def _tokens_of(self, part: bytes) -> list[bytes]:
+        """The tokens that merging makes of a part of a word."""
+        return [self.vocab[index] for index in self._merged(part)]
 
     def _encode_plain(self, text: str) -> list[int]:
         """The ids of text between added tokens."""
@@ -149,6 +184,9 @@ class Tokenizer:
     def _encode_word(self, word: bytes) -> list[int]:
         if word in self._whole:
             return [self._whole[word]]
+        return self._merged(word)
+
+    def _merged(self, word: bytes) -> list[int]:
         symbols = [index for byte in word if (index := self._byte_ids[byte]) is not None]
         if len(symbols) < len(word):
             missing = next(byte for byte in word if self._byte_ids[byte] is None)

@@ -97,6 +97,16 @@ def test_what_is_settled_is_encoded_alike_however_the_word_goes_on(data, num_mer
     assert tokenizer._tokens_of((word + more).encode())[: len(head)] == head
 
 
+@settings(max_examples=100)
+@given(st.data(), st.text("ab", max_size=30), st.text("ab", max_size=30), st.integers(1, 12))
+def test_tokens_are_an_encoding_exactly_when_each_two_of_them_are(data, left, right, num_merges):
+    merges = oracle.train(data.draw(st.text("ab", min_size=8, max_size=60)), num_merges, [])
+    tokens_of = bpe.Tokenizer(vocab_of(merges), merges)._tokens_of
+    tokens = tokens_of(left.encode()) + tokens_of(right.encode())
+    is_each_pair = all(tokens_of(a + b) == [a, b] for a, b in itertools.pairwise(tokens))
+    assert (tokens_of((left + right).encode()) == tokens) == is_each_pair
+
+
 def test_a_word_in_which_everything_hangs_on_its_end_is_not_cut():
     """Two letters join from the right: (a, a) made first would join from the left, so each token waits for the end."""
     tokens = {2: [b"aa"], 1: [b"a"]}

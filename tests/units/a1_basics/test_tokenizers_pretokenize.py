@@ -74,7 +74,6 @@ def test_the_kernels_start_pretokens_where_the_pattern_does(text):
     st.text(alphabet="a' \n1!sélv\u3000한", max_size=200),
     st.text(alphabet="a' \n1!sélv\u3000한", max_size=90),
 )
-@settings(deadline=None)
 def test_the_kernels_do_not_look_past_the_end_of_a_text(text, behind):
     """Texts lie end to end in one buffer, and whole blocks are read: what belongs to the next must not count."""
     from a1_basics.tokenizers import split_scalar, split_simd
@@ -91,7 +90,6 @@ def test_the_kernels_do_not_look_past_the_end_of_a_text(text, behind):
 
 
 @given(st.lists(st.text(max_size=12) | st.text("a한", max_size=12), max_size=12))
-@settings(deadline=None)
 def test_ends_in_characters_become_ends_in_bytes(texts):
     from a1_basics.tokenizers import split_scalar
 

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import time
+import tracemalloc
 import unicodedata
 from dataclasses import replace
 from importlib.util import find_spec
@@ -206,7 +207,7 @@ def test_a_stream_has_the_ids_of_the_whole(name, text, data):
     chunks = [text[a:b] for a, b in itertools.pairwise([0, *sorted(places), len(text)])]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretokenize, "_STREAM_BLOCK_CHARS", data.draw(st.sampled_from([1, 3, 10])))
-        patch.setattr(split_bpe, "_SEARCH_CHARS", data.draw(st.sampled_from([1, 3, 10])))
+        patch.setattr(split_bpe, "ENDLESS_CHARS", data.draw(st.sampled_from([1, 10, 1000])))
         assert [*OURS[name].encode_iterable(chunks)] == OURS[name].encode(text)
 
 
@@ -215,7 +216,7 @@ def test_a_stream_has_the_ids_of_the_whole(name, text, data):
 def test_a_stream_is_not_cut_where_a_rule_reaches_across(name, block, monkeypatch):
     """Beside a token that takes white space along, inside a token, and where normalization joins two parts."""
     monkeypatch.setattr(pretokenize, "_STREAM_BLOCK_CHARS", block)
-    monkeypatch.setattr(split_bpe, "_SEARCH_CHARS", block)
+    monkeypatch.setattr(split_bpe, "ENDLESS_CHARS", block)
     tail = "y " * 12
     for text in (
         "x <tool_call>  z",
@@ -231,6 +232,113 @@ def test_a_stream_is_not_cut_where_a_rule_reaches_across(name, block, monkeypatc
         ):  # held text is looked at when it has doubled: try every place relative to that
             whole = "q" * shift + text + tail
             assert [*OURS[name].encode_iterable(whole)] == OURS[name].encode(whole)
+
+
+KIN = [
+    "a",
+    "abc",
+    "^",
+    "^'",
+    "'s^",
+    " ",
+    "\n",
+    " \n",
+    "7",
+    "12",
+    "a1",
+    "한",
+    "한국a",
+    "é",
+    "\u1100\u1161\u11a8",
+    "a\u0301",
+]
+
+
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=100)
+@given(st.data(), st.sampled_from(KIN), st.sampled_from(["", "x ", "x", "!", "\n", "[MASK]", END]))
+def test_an_endless_run_has_the_ids_of_the_whole(name, data, alphabet, head):
+    run = (
+        data.draw(st.lists(st.sampled_from(alphabet), min_size=60, max_size=250))
+        if len(alphabet) < 3
+        else alphabet
+    )
+    tail = data.draw(
+        st.sampled_from(
+            ["", " ", "s", "x", "1", "'", "\u0301", "\u11a8", "\n", "  \n", "word", "[MASK]", END]
+        )
+    )
+    text = head + "".join(run) * (60 if run is alphabet else 1) + tail
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretokenize, "_STREAM_BLOCK_CHARS", 8)
+        patch.setattr(split_bpe, "ENDLESS_CHARS", 16)
+        assert [*OURS[name].encode_iterable([text])] == OURS[name].encode(text)
+
+
+def with_merges(pattern: str, pairs, more=(), **options) -> TokenizerFiles:
+    """A vocabulary of bytes, of what some merges make, and of more tokens."""
+    tokens = [*(bytes([byte]) for byte in range(256)), *(left + right for left, right in pairs), *more]
+    added_tokens = options.pop("added_tokens", ())
+    return TokenizerFiles(dict(enumerate(tokens)), [*pairs], added_tokens, "bpe", pattern, **options)
+
+
+LINE_END_AND_BLANK = with_merges("llama3", [(b"\n", b" ")])
+MASK = AddedToken("[MASK]", 256, lstrip=True)
+NOT_CUT = {
+    "marks that change places": (KINDS["qwen2"], "^", "\u0301", "\u0327"),
+    "blanks that an added token takes": (
+        with_merges("gpt2", [], [b"[MASK]"], added_tokens=(MASK,)),
+        "x",
+        " ",
+        "[MASK]",
+    ),
+    "blanks between line ends": (LINE_END_AND_BLANK, "x\n", " ", "\n"),
+    "line ends after a sign": (LINE_END_AND_BLANK, "^", "\n", " \n"),
+    "letters that come apart": (
+        with_merges("qwen2", [(b"\xe0", b"\xa4"), (b"a", b"\xe0\xa4")], normalizer="NFC"),
+        *("", "\u0958a", ""),
+    ),
+    "parts that are tokens": (
+        with_merges("llama3", [], [b"a" * n for n in range(2, 21)], ignore_merges=True),
+        *("", "a", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_CUT)
+def test_an_endless_run_is_not_cut_where_a_rule_reaches_across(case, monkeypatch):
+    monkeypatch.setattr(pretokenize, "_STREAM_BLOCK_CHARS", 8)
+    monkeypatch.setattr(split_bpe, "ENDLESS_CHARS", 16)
+    files, head, unit, tail = NOT_CUT[case]
+    tokenizer = split_bpe.Tokenizer(files)
+    for length in range(60, 140):
+        text = head + (unit * length)[:length] + tail
+        assert [*tokenizer.encode_iterable([text])] == tokenizer.encode(text)
+
+
+@given(st.text("ab^ ", max_size=60), st.text("ab^ ", max_size=60), st.sampled_from(sorted(KINDS)))
+def test_neighbours_that_stay_apart_stay_apart_in_any_company(left, right, name):
+    """The law that `endless.py` rests on, for merges in any order: tokens are an encoding when each two of them are."""
+    tokenizer = OURS[name]
+    tokens = tokenizer._tokens_of(left.encode()) + tokenizer._tokens_of(right.encode())
+    apart = all(tokenizer._tokens_of(a + b) == [a, b] for a, b in itertools.pairwise(tokens))
+    assert (tokenizer._tokens_of((left + right).encode()) == tokens) == apart
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama3", "qwen2"])
+@pytest.mark.parametrize("unit", ["a", "^", " ", "\n", "7", "a1"])
+def test_a_stream_without_a_clean_cut_takes_constant_memory(name, unit, monkeypatch):
+    monkeypatch.setattr(pretokenize, "_STREAM_BLOCK_CHARS", 1024)
+    monkeypatch.setattr(split_bpe, "ENDLESS_CHARS", 1024)
+    tokenizer, chunk = OURS[name], (unit * 800)[:800]
+    assert [*tokenizer.encode_iterable([chunk] * 9)] == tokenizer.encode(chunk * 9)
+    tracemalloc.start()
+    num_bytes = sum(len(tokenizer.vocab[i]) for i in tokenizer.encode_iterable(itertools.repeat(chunk, 100)))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert num_bytes == 80_000
+    # Blocks of 1,024 characters take 300 bytes for each character of a few blocks; all 80,000 took 10 MB and more.
+    assert peak_bytes < 2_000_000
 
 
 @given(texts)
@@ -280,7 +388,7 @@ RUNS = {
 def test_any_run_takes_nearly_linear_time(name, run, monkeypatch):
     tokenizer = OURS[name]
     monkeypatch.setattr(pretokenize, "_STREAM_BLOCK_CHARS", 100)
-    monkeypatch.setattr(split_bpe, "_SEARCH_CHARS", 100)
+    monkeypatch.setattr(split_bpe, "ENDLESS_CHARS", 100)
 
     def seconds(text):
         tries = []
