@@ -5,10 +5,12 @@ are the presets of these two and the configs of the other programs.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from shared.costs import US_PRICES, Measured, Prices
 from shared.doors.protocols import ModelConfig, TrainJob
 from shared.store.kinds import DOCUMENT_END
 
@@ -31,9 +33,8 @@ class TrainTokenizer:
 class ImportTokenizer:
     """Take over a published tokenizer: GPT-2, Llama 3, Qwen2 or Qwen3."""
 
-    path: Path = Path(
-        "tokenizer.json"
-    )  # the file, or a folder with it or with GPT-2's vocab.json and merges.txt
+    # the file, or a folder with it or with GPT-2's vocab.json and merges.txt
+    path: Path = Path("tokenizer.json")
     name: str = "imported"  # the Tokenizer's name
     end_of_text: str = ""  # the added token that closes a document; empty: <|endoftext|> or <|end_of_text|>
     store: Path = Path("artifacts")  # where artifacts lie
@@ -57,16 +58,15 @@ SWEPT_MODEL = ModelConfig(
 class TokenizerSweep:
     """Compare vocabulary sizes and rules for cutting text."""
 
-    corpora: tuple[str, ...] = (
-        "toy",
-        "python_library",
-    )  # names of Corpora: each trains, and is audited held-out
+    # names of Corpora: each trains, and is audited held-out
+    corpora: tuple[str, ...] = ("toy", "python_library")
     vocab_sizes: tuple[int, ...] = (512, 1024, 2048, 4096, 8192, 16384)  # tokens, rising
     rules_vocab_size: int = 8192  # tokens; at which of the sizes the rules are compared
     train_megabytes: float = 4.0  # bytes of training text in units of 10^6, in equal parts from each corpus
     audit_megabytes: float = 0.5  # bytes of held-out text of each corpus, in units of 10^6
     model: ModelConfig = SWEPT_MODEL  # the shape whose share of embeddings is told, at every size
     name: str = "tokenizers"  # the Runs' name
+    prices: Prices = US_PRICES  # dollars for an hour of each kind of machine; only for --dry-run
     store: Path = Path("artifacts")  # where artifacts lie
 
 
@@ -92,9 +92,7 @@ class EvaluateLM:
     split: str = "val"  # which held-out split
     name: str = "base"  # the EvalReport's name
     batch_size: int = 16  # sequences at once
-    stride_fraction: float = (
-        0.5  # windows advance by this part of the context: each token sees at least the rest
-    )
+    stride_fraction: float = 0.5  # windows advance by this part of the context: each token sees the rest
     max_tokens: int = 200_000  # tokens at most, from the start of the split; 0 takes all
     device: str = "auto"  # auto, cpu, cuda or mps
     impl: str = "reference"  # whose model and evaluation
@@ -172,7 +170,7 @@ class LadderRun:
     shards: str = "ladder"  # name or digest of Shards, of a character tokenizer
     name: str = "ladder"  # the Runs' name
     rungs: tuple[str, ...] = ()  # which, by name; none: all of them
-    d_model: int = 64
+    d_model: int = 64  # width of every rung
     num_layers: int = 4  # from the residual rung on; below it, one
     num_heads: int = 4  # from the multi-head rung on
     num_kv_heads: int = 2  # from the grouped-query rung on
@@ -180,17 +178,16 @@ class LadderRun:
     dropout: float = 0.1  # fraction of numbers left out, from the dropout rung on
     steps: int = 3000  # optimizer steps of every rung
     batch_size: int = 16  # sequences per step: at this few characters, many steps beat smooth gradients
-    train_tokens: int = (
-        200_000  # the last so many of the training split, 0 for all: read 15 times, to be overfitted
-    )
+    train_tokens: int = 200_000  # the end of the training split, 0 for all: read 15 times, to be overfitted
     max_learning_rate: float = 0.0  # 0: each rung its own, the best of two or three that were compared
     evaluate_batches: int = 32  # of held-out text, along the curve; the table's figure takes all of it
     prompt_tokens: int = 32  # held-out characters that each sample goes on from
-    sample_tokens: int = 300
+    sample_tokens: int = 300  # characters that each rung writes
     temperature: float = 0.8  # of the samples
-    seed: int = 0
+    seed: int = 0  # of weights, batches, dropout and samples
     precision: str = "float32"  # auto | float32 | bfloat16: matrices this small gain nothing from bfloat16
     device: str = "auto"  # auto | cpu | cuda | mps
+    prices: Prices = US_PRICES  # dollars for an hour of each kind of machine; only for --dry-run
     impl: str = "reference"  # whose batches, loss, clipping, schedule, evaluation and sampling
     store: Path = Path("artifacts")  # where artifacts lie
     runs: Path = Path("runs")  # where unfinished runs lie
@@ -202,7 +199,7 @@ def feed_forward_width(d_model: int, multiple: int = 64) -> int:
     >>> feed_forward_width(512), feed_forward_width(128)
     (1344, 320)
     """
-    return max(multiple, int(8 / 3 * d_model) // multiple * multiple)
+    return max(multiple, 8 * d_model // 3 // multiple * multiple)
 
 
 def tiny() -> TrainJob:
@@ -274,7 +271,7 @@ def a1() -> TrainJob:
 
 
 def one_gpu() -> TrainJob:
-    """17M parameters outside the embeddings on one GPU: the public assignment's TinyStories run, 328M tokens"""
+    """12M parameters in the blocks, 23M in all, on one GPU: the public assignment's TinyStories run, 328M tokens"""
     model = ModelConfig(
         vocab_size=10_000, context_length=256, d_model=512, num_layers=4, num_heads=16, d_ff=1344
     )
@@ -293,7 +290,7 @@ def one_gpu() -> TrainJob:
 
 
 def shakespeare_char() -> LadderRun:
-    """half an hour on two fast cores: the top rung at nanoGPT's size, 10.7M parameters"""
+    """two cores, the longest (--dry-run tells): the top rung at nanoGPT's size, 10.7M parameters"""
     return LadderRun(
         name="shakespeare_char",
         rungs=("counted bigram", "Muon"),
@@ -313,10 +310,29 @@ def shakespeare_char() -> LadderRun:
     )
 
 
+def ladder_on_one_gpu() -> LadderRun:
+    """one GPU: all rungs at nanoGPT's width, 20M characters each"""
+    return LadderRun(
+        d_model=384,
+        num_layers=6,
+        num_heads=6,
+        num_kv_heads=2,
+        context_length=256,
+        dropout=0.2,
+        steps=2500,
+        batch_size=32,  # more would read the plays to death: at this width a million characters are few
+        train_tokens=0,
+        max_learning_rate=2e-3,  # what suits the top rung at this width
+        evaluate_batches=16,
+        precision="auto",
+    )
+
+
 LADDER_RUNS = {
     "toy": LadderRun(),
     "tiny": LadderRun(steps=20, d_model=32, num_layers=2, sample_tokens=40, evaluate_batches=2),
     "shakespeare_char": shakespeare_char,
+    "one_gpu": ladder_on_one_gpu,
 }
 
 
@@ -364,6 +380,11 @@ TOKENIZER_SWEEP = {
         train_megabytes=0.1,
         audit_megabytes=0.02,
     ),
+    "one_gpu": TokenizerSweep(  # beside a GPU's run: more text and larger vocabularies, on the processor's cores
+        vocab_sizes=(512, 1024, 2048, 4096, 8192, 16384, 32768),
+        train_megabytes=20.0,
+        audit_megabytes=2.0,
+    ),
 }
 ENCODE = {
     "toy": Encode(),
@@ -382,3 +403,9 @@ LEADERBOARD_CARD = {
     "gpu": LeaderboardCard(board="gpu", checkpoint="one_gpu", name="one_gpu"),
 }
 LEADERBOARD_CHECK = {"default": LeaderboardCheck()}
+
+HERE = "two cores of an Intel Xeon with AMX, in bfloat16"
+# By program and preset: runs of exactly that preset to its end, with the seconds that its artifact's manifest tells.
+MEASURED: Mapping[str, Mapping[str, Measured]] = {
+    "train_lm": {"toy": Measured(209.0, "cpu", HERE)},
+}

@@ -21,10 +21,10 @@ class Study:
     name: str  # the Runs' name
     model: ModelConfig = STUDY_MODEL  # four layers, so that depth can do harm where a norm is missing
     shards: str = "study"  # name or digest of Shards
-    steps: int = 240
+    steps: int = 240  # optimizer steps of each run
     batch_size: int = 8  # sequences per optimizer step
     max_learning_rate: float = 1e-2  # the best of the sweep at this size
-    warmup_steps: int = 20
+    warmup_steps: int = 20  # steps in which the rate rises to its peak
     evaluate_batches: int = 12  # of held-out text, at each of eight evaluations
     seed: int = 0  # the same weights and the same batches in every run
     precision: str = "auto"  # auto | float32 | bfloat16
@@ -39,7 +39,7 @@ class Study:
 class LearningRate(Study):
     """Rates on a logarithmic grid, far enough up that some diverge."""
 
-    name: str = "learning_rate"
+    name: str = "learning_rate"  # the Runs' name
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)  # at the peak
 
 
@@ -47,7 +47,7 @@ class LearningRate(Study):
 class BatchSize(Study):
     """Batch sizes over the same number of tokens; on a GPU the last ones are meant not to fit."""
 
-    name: str = "batch_size"
+    name: str = "batch_size"  # the Runs' name
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)  # sequences
 
 
@@ -55,14 +55,14 @@ class BatchSize(Study):
 class Ablations(Study):
     """The model against itself with one part taken out or exchanged."""
 
-    name: str = "ablations"
+    name: str = "ablations"  # the Runs' name
 
 
 @dataclass(frozen=True)
 class Divergence(Study):
     """Four ways to lose a run, each beside its cure."""
 
-    name: str = "divergence"
+    name: str = "divergence"  # the Runs' name
     fragile_rate_ratio: float = 2.0  # of the rate at which warm-up is tried: high enough that it matters
     wild_rate_ratio: float = 1000.0  # of the rate that is too high
 
@@ -71,13 +71,10 @@ class Divergence(Study):
 class ScalingAudit(Study):
     """Models of three sizes over the same tokens: loss, speed, bytes and what they write."""
 
-    name: str = "scaling_audit"
-    sizes: tuple[tuple[int, int], ...] = (
-        (2, 48),
-        (3, 96),
-        (4, 192),
-    )  # layers and width: each has 5 times more
-    # parameters in its blocks than the one before
+    name: str = "scaling_audit"  # the Runs' name
+    # layers and width: each has 5 times more parameters in its blocks than the one before
+    sizes: tuple[tuple[int, int], ...] = ((2, 48), (3, 96), (4, 192))
+    d_ff_multiple: int = 1  # 8/3 of a width is rounded down to a multiple of this: 64 suits tensor cores
 
 
 def tiny_study() -> dict[str, Any]:
@@ -145,5 +142,5 @@ SCALING_AUDIT = {
     "toy": ScalingAudit(),
     "tiny": ScalingAudit(sizes=((1, 24), (2, 24), (2, 48)), **tiny_study()),
     "stories": stories_audit,
-    "one_gpu": ScalingAudit(sizes=GPU_SIZES, **one_gpu_study()),
+    "one_gpu": ScalingAudit(sizes=GPU_SIZES, d_ff_multiple=64, **one_gpu_study()),
 }

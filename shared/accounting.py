@@ -6,6 +6,7 @@ softmax are left out: together they are below one per cent of a model worth trai
 
 from dataclasses import dataclass
 
+from shared.costs import Work
 from shared.doors.protocols import ModelConfig, TrainJob
 
 BYTES_PER_FLOAT32 = 4
@@ -97,6 +98,28 @@ def training_flops_per_token(config: ModelConfig, seq: int) -> float:
 def training_flops(job: TrainJob) -> float:
     """Forward and backward FLOPs of all steps of a job."""
     return job.train_tokens * training_flops_per_token(job.model, job.model.context_length)
+
+
+def evaluation_flops(job: TrainJob) -> float:
+    """Forward FLOPs of the held-out batches that a job looks at along its way and at its end."""
+    every = job.evaluate_every_steps or job.steps
+    times = -(-job.steps // max(every, 1))
+    tokens = times * job.evaluate_batches * job.batch_size * job.model.context_length
+    return tokens * training_flops_per_token(job.model, job.model.context_length) / 3
+
+
+def training_work(job: TrainJob) -> Work:
+    """What a job computes and holds, for an estimate of its cost: activations as in float32, of one microbatch."""
+    piece = max(job.batch_size // job.microbatches, 1)
+    return Work(
+        memory_bytes=training_bytes(job.model) + activation_bytes(job.model, piece, job.model.context_length),
+        flops=training_flops(job) + evaluation_flops(job),
+        steps=job.steps,
+        microbatches=job.microbatches,
+        width=job.model.d_model,
+        num_layers=job.model.num_layers,
+        precision=job.precision,
+    )
 
 
 def training_flops_6nd(num_parameters: int, num_tokens: int) -> int:

@@ -38,7 +38,7 @@ def main(config: Ablations) -> None:
 
 def plan(config: Ablations) -> Mapping[str, Any]:
     """What it will cost."""
-    return sweep_plan(config, members(config))
+    return sweep_plan("ablations", ABLATIONS, members, config)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ BATCH, SEQ = 3, 7
 class Architecture:
     """Where the document lies, and which preset's numbers it shows."""
 
-    document: Path = Path("docs/architecture.md")
+    document: Path = Path("docs/architecture.md")  # it holds the two marks
     sizes_of: str = "one_gpu"  # a preset of run.train_lm
 
 

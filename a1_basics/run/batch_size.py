@@ -52,7 +52,7 @@ def main(config: BatchSize) -> None:
 
 def plan(config: BatchSize) -> Mapping[str, Any]:
     """What it will cost."""
-    return sweep_plan(config, members(config))
+    return sweep_plan("batch_size", BATCH_SIZE, members, config)
 
 
 if __name__ == "__main__":

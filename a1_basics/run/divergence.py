@@ -76,7 +76,7 @@ def main(config: Divergence) -> None:
 
 def plan(config: Divergence) -> Mapping[str, Any]:
     """What it will cost."""
-    return sweep_plan(config, members(config))
+    return sweep_plan("divergence", DIVERGENCE, members, config)
 
 
 if __name__ == "__main__":

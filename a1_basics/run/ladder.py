@@ -16,14 +16,13 @@ import numpy as np
 import torch
 from torch import nn, optim
 
-from a1_basics.configs import LADDER_RUNS, LadderRun
+from a1_basics.configs import LADDER_RUNS, MEASURED, LadderRun
 from a1_basics.model.rungs import LADDER, Rung, Shape, gated_width
 from a1_basics.training.checks import check_job
 from a1_basics.training.loop import fresh_model, run_language_model
 from a1_basics.training.muon import Muon, hidden_parameter_groups
 from a1_basics.training.step import Batch, TrainState, TrainStep, language_model_step, seeded
-from shared import accounting
-from shared.device import peak_flops_per_second, pick_device, pick_precision
+from shared import accounting, costs
 from shared.doors.protocols import Attend, BasicsDoor, ModelConfig, TrainJob
 from shared.doors.resolve import door, source_roots
 from shared.doors.tokenizers import open_tokenizer
@@ -42,7 +41,6 @@ COUNTED = "counted bigram"
 NAMES = (COUNTED, *(rung.name for rung in LADDER))
 KEPT_IN_CURVES = ("step", "loss_nats", "validation_loss_nats", "learning_rate", "tokens_per_second")
 NUM_EVALUATIONS = 10  # along each curve
-EXPECTED_MFU_FRACTION = 0.2  # of a measured matrix product: at these widths the rest of the work weighs more
 TYPICAL_CHARACTERS = 66  # of an English text, for --dry-run
 
 
@@ -265,19 +263,32 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def plan(config: LadderRun) -> dict[str, Any]:
-    """What the climb costs at most: every rung is counted as the last one."""
-    names = [name for name in config.rungs or NAMES if name != COUNTED]
-    device = pick_device(config.device)
-    job = job_of(config, LADDER[-1], vocab_size=TYPICAL_CHARACTERS)
-    num_tokens = config.steps * config.batch_size * config.context_length
-    flops = len(names) * num_tokens * accounting.training_flops_per_token(job.model, config.context_length)
-    rate = peak_flops_per_second(device, pick_precision(config.precision, device))
+    """What the climb costs, at most: a rung without some part is counted as if it had it."""
+    work = work_of(config)
+    measured = costs.measured_for(config, MEASURED.get("ladder", {}), LADDER_RUNS, work_of)
     return {
-        "rungs_to_train": len(names),
-        "train_tokens_per_rung": num_tokens,
-        "train_flops": flops,
-        "expected_seconds": flops / (rate * EXPECTED_MFU_FRACTION),
+        "rungs_to_train": len(work),
+        "train_tokens_per_rung": config.steps * config.batch_size * config.context_length,
+        "train_flops": sum(piece.flops for piece in work),
+        "largest_run_bytes": max((piece.memory_bytes for piece in work), default=0.0),
+        **costs.tiers(work, config.prices, measured),
     }
+
+
+def work_of(config: LadderRun) -> list[costs.Work]:
+    """What each rung that is trained computes and holds."""
+    return [accounting.training_work(job) for job in jobs(config)]
+
+
+def jobs(config: LadderRun) -> list[TrainJob]:
+    """A job for each rung that is trained, its model counted as a transformer of the rung's depth."""
+    found = []
+    for rung in LADDER:
+        if rung.name in (config.rungs or NAMES):
+            job = job_of(config, rung, TYPICAL_CHARACTERS)
+            depth = job.model.num_layers if rung.parts.norm else 1
+            found.append(dataclasses.replace(job, model=dataclasses.replace(job.model, num_layers=depth)))
+    return found
 
 
 if __name__ == "__main__":

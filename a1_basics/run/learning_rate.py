@@ -31,7 +31,7 @@ def main(config: LearningRate) -> None:
 
 def plan(config: LearningRate) -> Mapping[str, Any]:
     """What it will cost."""
-    return sweep_plan(config, members(config))
+    return sweep_plan("learning_rate", LEARNING_RATE, members, config)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from a1_basics.configs import feed_forward_width
 from a1_basics.studies import SCALING_AUDIT, ScalingAudit
 from a1_basics.training.step import TrainState
 from a1_basics.training.sweep import Member, job_of, run_sweep, sweep_plan
@@ -27,7 +28,7 @@ def members(config: ScalingAudit) -> list[Member]:
     """A run for each size. Wider and deeper models want lower rates: the peak falls as the root of the width."""
     found = []
     for num_layers, d_model in config.sizes:
-        model = size_of(config.model, num_layers, d_model)
+        model = size_of(config.model, num_layers, d_model, config.d_ff_multiple)
         rate = config.max_learning_rate * (config.model.d_model / model.d_model) ** 0.5
         job = job_of(config, model=model, max_learning_rate=rate, min_learning_rate=rate / 10)
         count = accounting.parameters(model)
@@ -42,7 +43,7 @@ def members(config: ScalingAudit) -> list[Member]:
     return found
 
 
-def size_of(model: ModelConfig, num_layers: int, d_model: int) -> ModelConfig:
+def size_of(model: ModelConfig, num_layers: int, d_model: int, d_ff_multiple: int = 1) -> ModelConfig:
     """The model at another depth and width; its heads keep their width, its feed-forward its ratio of 8/3."""
     head_dim = model.d_model // model.num_heads
     return dataclasses.replace(
@@ -50,7 +51,7 @@ def size_of(model: ModelConfig, num_layers: int, d_model: int) -> ModelConfig:
         num_layers=num_layers,
         d_model=d_model,
         num_heads=max(d_model // head_dim, 1),
-        d_ff=8 * d_model // 3,
+        d_ff=feed_forward_width(d_model, d_ff_multiple),
     )
 
 
@@ -86,7 +87,7 @@ def main(config: ScalingAudit) -> None:
 
 def plan(config: ScalingAudit) -> Mapping[str, Any]:
     """What it will cost."""
-    return sweep_plan(config, members(config))
+    return sweep_plan("scaling_audit", SCALING_AUDIT, members, config)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from typing import Any
 
 import regex
 
-from a1_basics.configs import TOKENIZER_SWEEP, TokenizerSweep
+from a1_basics.configs import MEASURED, TOKENIZER_SWEEP, TokenizerSweep
 from a1_basics.tokenizers.audit_texts import KOREAN, SAMPLE_LINE, numbers, unseen_words
 from a1_basics.tokenizers.split_train import count_words, learn_merges, replay
-from shared import accounting
+from shared import accounting, costs
 from shared.doors.resolve import source_roots
 from shared.errors import ConfigError
 from shared.runs.parallel import available_cores, map_in_order
@@ -33,7 +33,8 @@ OUTPUTS = {"sweep": "Runs"}
 
 NUM_BYTES, NUM_SPECIAL = 256, 1  # in every vocabulary, before its merges
 FEWEST_UNSEEN_WORDS = 20  # below, a ratio over them says nothing
-SECONDS_PER_RULE_AND_MEGABYTE = 1.0  # on one core of 2024; only for --dry-run
+SECONDS_PER_RULE, SECONDS_PER_RULE_AND_MEGABYTE = 2.0, 0.2  # of one core of a 2023 server; only for --dry-run
+PROCESS_BYTES, PROCESS_BYTES_PER_TEXT_BYTE = 2.4e8, 5.0  # of a process for each rule, measured so
 _BLANKS_APART = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}{1,3}|[^\s\p{L}\p{N}]+|\s+"
 
 
@@ -100,13 +101,23 @@ def main(config: TokenizerSweep) -> None:
 
 def plan(config: TokenizerSweep) -> dict[str, Any]:
     """What the sweep will do, before it is begun."""
-    seconds = (SECONDS_PER_RULE_AND_MEGABYTE * config.train_megabytes + 1) * len(RULES)
+    work = work_of(config)
+    measured = costs.measured_for(config, MEASURED.get("tokenizer_sweep", {}), TOKENIZER_SWEEP, work_of)
     return {
         "train_bytes": round(config.train_megabytes * 1e6),
         "tokenizers_learned": len(RULES),
         "rows": len(RULES) * len(config.vocab_sizes) * (len(config.corpora) + 3),
-        "expected_seconds": seconds / min(available_cores(), len(RULES)),
+        "largest_run_bytes": work[0].memory_bytes,
+        **costs.tiers(work, config.prices, measured),
     }
+
+
+def work_of(config: TokenizerSweep) -> list[costs.Work]:
+    """Learning and measuring each rule, a process for each."""
+    core_seconds = (SECONDS_PER_RULE + SECONDS_PER_RULE_AND_MEGABYTE * config.train_megabytes) * len(RULES)
+    texts_bytes = (config.train_megabytes + config.audit_megabytes * len(config.corpora)) * 1e6
+    memory_bytes = PROCESS_BYTES + PROCESS_BYTES_PER_TEXT_BYTE * texts_bytes
+    return [costs.Work(len(RULES) * memory_bytes, core_seconds=core_seconds, tasks=len(RULES))]
 
 
 def check(config: TokenizerSweep) -> None:

@@ -4,11 +4,9 @@ import json
 import sys
 from typing import Any
 
-import torch
-
-from a1_basics.configs import TRAIN_LM
+from a1_basics.configs import MEASURED, TRAIN_LM
 from shared import accounting, costs
-from shared.device import peak_flops_per_second, pick_device, pick_precision
+from shared.device import pick_device, pick_precision
 from shared.doors.protocols import TrainJob
 from shared.doors.resolve import door
 from shared.doors.settings import check_ranges, check_shape
@@ -18,8 +16,6 @@ from shared.store.artifacts import Store
 
 INPUTS = {"shards": "Shards", "init": "Checkpoint"}
 OUTPUTS = {"checkpoint": "Checkpoint", "log": "RunLog"}
-
-EXPECTED_MFU_FRACTION = 0.5  # of a measured matrix product; what small models on a CPU reach
 
 
 def main(config: TrainJob) -> None:
@@ -43,16 +39,12 @@ def plan(config: TrainJob) -> dict[str, Any]:
     check_ranges(config)
     check_shape(config.model)
     count = accounting.parameters(config.model)
-    seq = config.model.context_length
     num_tokens, flops = config.train_tokens, accounting.training_flops(config)
     device = pick_device(config.device)
     dtype = pick_precision(config.precision, device)
-    rate = peak_flops_per_second(device, dtype) * EXPECTED_MFU_FRACTION
-    bytes_per_element = torch.tensor([], dtype=dtype).element_size()
-    activations = accounting.activation_bytes(
-        config.model, config.batch_size // config.microbatches, seq, bytes_per_element
-    )
-    work = costs.Work(config.steps, flops, accounting.training_bytes(config.model) + activations)
+    [work] = work_of(config)
+    state_bytes = accounting.training_bytes(config.model)
+    measured = costs.measured_for(config, MEASURED["train_lm"], TRAIN_LM, work_of)
     return {
         "parameters": count.total,
         "non_embedding_parameters": count.non_embedding,
@@ -60,13 +52,17 @@ def plan(config: TrainJob) -> dict[str, Any]:
         "tokens_per_parameter": num_tokens / count.total,
         "train_flops": flops,
         "train_6nd_flops": accounting.training_flops_6nd(count.total, num_tokens),
-        "state_bytes": accounting.training_bytes(config.model),
-        "activation_bytes": activations,
+        "state_bytes": state_bytes,
+        "activation_bytes": work.memory_bytes - state_bytes,
         "checkpoint_bytes": 3 * accounting.BYTES_PER_FLOAT32 * count.total,
         "device": f"{device}, {dtype}".replace("torch.", ""),
-        "expected_seconds": flops / rate,
-        **{machine.label: str(costs.estimate([work], machine)) for machine in costs.MACHINES},
+        **costs.tiers([work], config.prices, measured),
     }
+
+
+def work_of(config: TrainJob) -> list[costs.Work]:
+    """What the job computes and holds."""
+    return [accounting.training_work(config)]
 
 
 if __name__ == "__main__":

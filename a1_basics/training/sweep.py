@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from a1_basics.configs import MEASURED
 from a1_basics.studies import Study
 from a1_basics.training.checks import check_job
 from a1_basics.training.loop import MakeStep, fresh_model, run_language_model
@@ -93,7 +94,7 @@ def run_sweep(experiment: str, study: Study, members: Sequence[Member]) -> Artif
     for member in members:
         check_job(member.job, shards)
     sources = source_roots("a1_basics", study.impl)
-    study = dataclasses.replace(study, shards=source.digest, prices=costs.US_PRICES)  # prices change nothing
+    study = dataclasses.replace(study, shards=source.digest)
     key = step_key(f"a1_basics.run.{experiment}", study, inputs, sources)
     made = already_made(store, key, study.name)
     if made is not None:
@@ -123,23 +124,24 @@ def run_sweep(experiment: str, study: Study, members: Sequence[Member]) -> Artif
 
 def work_of(members: Sequence[Member]) -> list[costs.Work]:
     """What the members will compute and hold."""
-    found = []
-    for job in (member.job for member in members):
-        activations = accounting.activation_bytes(job.model, job.batch_size, job.model.context_length)
-        memory_bytes = accounting.training_bytes(job.model) + activations
-        found.append(costs.Work(job.steps, accounting.training_flops(job), memory_bytes))
-    return found
+    return [accounting.training_work(member.job) for member in members]
 
 
-def sweep_plan(study: Study, members: Sequence[Member]) -> dict[str, Any]:
+def sweep_plan(
+    experiment: str, presets: Mapping[str, Any], members_of: Callable[[Any], Sequence[Member]], study: Study
+) -> dict[str, Any]:
     """What a sweep will cost, on each kind of machine."""
+    members = members_of(study)
     work = work_of(members)
+    measured = costs.measured_for(
+        study, MEASURED.get(experiment, {}), presets, lambda each: work_of(members_of(each))
+    )
     return {
         "runs": len(members),
         "train_tokens": sum(member.job.train_tokens for member in members),
         "train_flops": sum(piece.flops for piece in work),
         "largest_run_bytes": max(piece.memory_bytes for piece in work),
-        **{machine.label: str(costs.estimate(work, machine, study.prices)) for machine in costs.MACHINES},
+        **costs.tiers(work, study.prices, measured),
     }
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn, optim
 
+from shared.costs import US_PRICES, Prices
 from shared.store.kinds.tokenizer import TokenizerFiles
 
 Attend = Callable[
@@ -34,14 +35,14 @@ Attend = Callable[
 class ModelConfig:
     """The shape of a decoder-only transformer, and the options that published checkpoints need."""
 
-    vocab_size: int
+    vocab_size: int  # tokens: rows of the embedding table, and logits at each position
     context_length: int  # tokens; the longest sequence the model is trained on
-    d_model: int
-    num_layers: int
-    num_heads: int
+    d_model: int  # numbers that stand for a token between the layers
+    num_layers: int  # blocks of attention and feed-forward
+    num_heads: int  # query heads; each is d_model / num_heads wide, an even number
     d_ff: int  # hidden width of the gated feed-forward; about 8/3 of d_model
-    rope_theta: float = 10_000.0
-    norm_eps: float = 1e-5
+    rope_theta: float = 10_000.0  # base of RoPE's angles: larger turns more slowly, for longer contexts
+    norm_eps: float = 1e-5  # added to the mean square under RMSNorm's root, against a division by zero
     num_kv_heads: int | None = None  # None: as many as query heads; fewer is grouped-query attention
     tied_embeddings: bool = False  # the output projection is the embedding table
     qk_norm: bool = False  # RMSNorm on each query and key head, as in Qwen3
@@ -79,34 +80,33 @@ ModelShape = ModelConfig | ClassicConfig
 class TrainJob:
     """Everything that decides the outcome of one training run of stage 1, and where its artifacts lie."""
 
-    model: ModelConfig
+    model: ModelConfig  # the shape to build, or that of the checkpoint to go on from
     shards: str  # name or digest of a Shards artifact
     name: str = "base"  # the name under which the checkpoint is published
-    steps: int = 1000
+    steps: int = 1000  # optimizer steps
     init: str = ""  # name or digest of a Checkpoint to go on from; empty: fresh weights
     batch_size: int = 16  # sequences per optimizer step
-    microbatches: int = (
-        1  # pieces in which a batch passes through the model: memory for one, gradients of all
-    )
-    max_learning_rate: float = 1e-3
-    min_learning_rate: float = 1e-4
-    warmup_steps: int = 50
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    adam_eps: float = 1e-8
-    clip_norm: float = 1.0
-    seed: int = 0
+    microbatches: int = 1  # pieces that a batch passes through the model in: memory for one, gradients of all
+    max_learning_rate: float = 1e-3  # at the end of the warm-up; wider models want less
+    min_learning_rate: float = 1e-4  # at the last step, where the cosine has come down
+    warmup_steps: int = 50  # steps of a linear rise from zero, before the moments of AdamW can be trusted
+    weight_decay: float = 0.1  # of matrices, per step and unit of the learning rate; gains do not decay
+    beta1: float = 0.9  # how much of the mean gradient is kept at each step
+    beta2: float = 0.95  # how much of the mean squared gradient is kept; less forgets a spike sooner
+    adam_eps: float = 1e-8  # added to the root of the mean squared gradient, against a division by zero
+    clip_norm: float = 1.0  # longest global gradient taken as it is; a longer one is scaled down to it
+    seed: int = 0  # of the fresh weights and of every batch
     precision: str = "auto"  # auto | float32 | bfloat16: bfloat16 only where the machine is fast at it
     device: str = "auto"  # auto | cpu | cuda | mps
-    evaluate_every_steps: int = 100
-    evaluate_batches: int = 8
-    checkpoint_every_steps: int = 100
-    keep_checkpoints: int = 2
+    evaluate_every_steps: int = 100  # steps between two held-out losses; 0: at the end alone
+    evaluate_batches: int = 8  # batches of held-out text each time: more for less noise
+    checkpoint_every_steps: int = 100  # steps that a kill can cost at most; 0: at the end alone
+    keep_checkpoints: int = 2  # the newest so many stay on disk: one to resume from, one if it is damaged
     target_loss_nats: float | None = None  # per held-out token: what the run is for; said at the end
-    impl: str = "reference"
-    store: Path = Path("artifacts")
-    runs: Path = Path("runs")
+    prices: Prices = US_PRICES  # dollars for an hour of each kind of machine; only for --dry-run
+    impl: str = "reference"  # whose model, step and optimizer: reference, learner, a package, or a path
+    store: Path = Path("artifacts")  # where artifacts lie
+    runs: Path = Path("runs")  # where unfinished runs lie
 
     @property
     def train_tokens(self) -> int:

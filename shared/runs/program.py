@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from shared.errors import WorkspaceError
 from shared.runs.config import Presets, parse, to_dict
-from shared.runs.progress import clock_text
+from shared.runs.progress import duration
 from shared.runs.step_key import step_key as step_key  # programs ask for both in one line
 from shared.store.disk import is_disk_full, readable_bytes
 from shared.store.pointers import check_name
@@ -112,7 +112,7 @@ def readable(key: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     if key.endswith("_seconds"):
-        return f"{value:.2g} s" if value < 10 else clock_text(value)
+        return f"{value:.2g} s" if value < 10 else duration(value)
     if key.endswith("_bytes"):
         return readable_bytes(round(value))
     if key.endswith("_flops"):

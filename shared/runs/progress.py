@@ -138,3 +138,12 @@ def clock_text(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def duration(seconds: float) -> str:
+    """A time that is an estimate: no digits that would not hold.
+
+    >>> [duration(value) for value in (4, 75, 5400, 400_000)]
+    ['4 s', '1 min 15 s', '1 h 30 min', '4.6 days']
+    """
+    return clock_text(max(seconds, 1)) if seconds < 48 * 3600 else f"{seconds / 86400:,.1f} days"

@@ -1,7 +1,8 @@
 """The key of a step: equal keys mean that running it again would make the same thing, so it can be skipped.
 
 A step is a program with its config, the artifacts it reads and the sources it runs. Where it writes
-(`store`, `runs`) and what the result is called (`name`) do not change what is made, so they stay out.
+(`store`, `runs`), what the result is called (`name`) and what an hour costs (`prices`) do not change what is
+made, so they stay out.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from typing import Any
 from shared.errors import ConfigError
 from shared.runs.config import to_dict
 
-PLACES = ("store", "runs", "name")
+PLACES = ("store", "runs", "name", "prices")
 
 
 def step_key(program: str, config: Any, inputs: Mapping[str, str], sources: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from shared.store.artifacts import Artifact, Store
 
 
 def recorded(config: Any) -> dict[str, Any]:
-    """What an artifact keeps of the config that made it: all but where things lie and what they are called."""
+    """What an artifact keeps of the config that made it: all but places, names and prices."""
     return {key: value for key, value in to_dict(config).items() if key not in PLACES}
 
 

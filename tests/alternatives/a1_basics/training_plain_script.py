@@ -15,7 +15,7 @@ from shared.store.kinds import read_shards, write_checkpoint, write_run_log
 
 SOLVES = ("training_together",)
 
-PLACES = ("store", "runs", "name", "impl")
+PLACES = ("store", "runs", "name", "impl", "prices")
 
 
 def rate_at(step, job):

@@ -10,6 +10,7 @@ import torch
 from a1_basics.configs import LADDER_RUNS, LadderRun
 from a1_basics.run import ladder
 from a1_basics.training.loop import run_language_model
+from shared.costs import MACHINES
 from shared.errors import ConfigError
 from shared.report import ladder as page
 from shared.store.artifacts import Store
@@ -169,7 +170,9 @@ def test_every_preset_can_be_planned(preset):
     found = LADDER_RUNS[preset]
     config = found() if callable(found) else found
     ladder.check(config)
-    assert ladder.plan(config)["expected_seconds"] > 0
+    found = ladder.plan(config)
+    assert found["rungs_to_train"] == len(set(config.rungs or ladder.NAMES) - {ladder.COUNTED})
+    assert all("$" in found[machine.label] for machine in MACHINES)
 
 
 def test_the_page_shows_foreign_text_and_does_not_run_it(tmp_path):
