@@ -47,6 +47,9 @@ class Scale:
     train_preset: str
     evaluate_preset: str
     generate_preset: str
+    study_vocab_size: int = (
+        512  # small models spend most of a large vocabulary's time on its output projection
+    )
 
 
 SIZES = {
@@ -62,6 +65,7 @@ SIZES = {
     "a1-study": {
         "tiny": Scale(0.4, 512, "tiny", "tiny", "tiny"),
         "toy": Scale(9, 2048, "toy", "toy", "toy"),
+        "one_gpu": Scale(1000, 8192, "one_gpu", "toy", "toy", study_vocab_size=8192),
     },
 }
 EXPERIMENTS = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
@@ -69,7 +73,6 @@ RESUMED = ("encode", "train_lm", "ladder", *EXPERIMENTS)  # they keep unfinished
 LIBRARY = "python_library"  # the Corpus of Python's standard library, the same at every scale
 PLAYS = "tinyshakespeare"  # what the ladder reads: figures of it are known from elsewhere
 FOR_THE_REFERENCE = ("a1_basics.run.tokenizer_sweep",)  # rules for cutting text cross no door
-STUDY_VOCAB_SIZE = 512  # small models spend most of a large vocabulary's time on its output projection
 
 
 def stage_one(size: Scale, name: str, text: str | None) -> list[Step]:
@@ -114,7 +117,7 @@ def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> lis
     The ladder and the tokenizers read a text that people wrote: the plays, unless there is a text of one's own.
     """
     base = journey_name("toy", scale, text)
-    own_vocab = f"--corpus {base} --vocab-size {STUDY_VOCAB_SIZE} --name {name}"
+    own_vocab = f"--corpus {base} --vocab-size {size.study_vocab_size} --name {name}"
     page = f"{name}-attention"
     characters, ladder, sweep = f"{name}-characters", f"{name}-ladder", f"{name}-tokenizers"
     plays = base if text is not None or scale == "tiny" else PLAYS
@@ -137,7 +140,8 @@ def stage_one_study(size: Scale, name: str, text: str | None, scale: str) -> lis
             step(
                 f"experiment: {experiment.replace('_', ' ')}",
                 f"a1_basics.run.{experiment}",
-                f"--preset {scale} --shards {name} --name {name}-{experiment}",
+                f"--preset {scale} --shards {name} --model.vocab-size {size.study_vocab_size} "
+                f"--name {name}-{experiment}",
             )
             for experiment in EXPERIMENTS
         ),

@@ -1,6 +1,7 @@
 """The whole way at SCALE=tiny: every program of `make toy`, its artifacts, and what happens when it is run again."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,23 @@ def test_the_ladder_reads_the_plays_unless_there_is_a_text_of_ones_own(tmp_path)
 
     assert ladder_corpus(None) == (1, "tinyshakespeare")
     assert ladder_corpus(str(tmp_path)) == (0, "toy-text")
+
+
+def test_every_program_of_the_study_on_one_gpu_takes_its_flags(monkeypatch, capsys):
+    """Each printed command, with --dry-run: the presets are there, and the flags are settings of them."""
+    options = journey.arguments().parse_args(["a1-study", "--scale", "one_gpu"])
+    commands = [journey.command(step, options) for step in journey.journey("a1-study", "one_gpu", None)]
+    known = set(journey.EXPERIMENTS) | {"train_lm", "ladder", "tokenizer_sweep"}
+    dry = [(program, flags) for program, flags in commands if program.rpartition(".")[2] in known]
+    assert {program.rpartition(".")[2] for program, _ in dry if "a1_basics" in program} == known
+    for program, flags in dry:
+        monkeypatch.setattr(sys, "argv", [program, *flags, "--dry-run"])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        said = capsys.readouterr()
+        assert ended.value.code == 0, said.err
+        if "a1_basics.run" in program:
+            assert "H100-class" in said.out
 
 
 def test_what_a_student_release_leaves_out_is_shown_as_lent(monkeypatch, capsys):
