@@ -8,7 +8,7 @@ violation.
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,6 +172,45 @@ def code_laws(path: Path, tree: ast.Module) -> Iterator[Violation]:
                 yield Violation(path, node.lineno, "a test sleeps: wait for the event instead")
 
 
+def setting_laws(sources: Mapping[Path, tuple[str, ast.Module]]) -> Iterator[Violation]:
+    """Every setting of a program has a comment: on the field's first line or right above, where `--help` finds it.
+
+    Settings are the fields of the dataclass that `main` takes in a file that calls `run_program`, of the classes that
+    it inherits from, and of those that its annotations name.
+    """
+    classes: dict[str, list[tuple[Path, ast.ClassDef]]] = {}
+    waiting: list[str] = []
+    for path, (text, tree) in sources.items():
+        if path.parts[0] not in (*STAGES, "shared"):
+            continue
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                classes.setdefault(node.name, []).append((path, node))
+            elif isinstance(node, ast.FunctionDef) and node.name == "main" and "run_program(main" in text:
+                waiting += _names([argument.annotation for argument in node.args.args])
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for path, node in classes.get(name, []):
+            fields = [field for field in node.body if isinstance(field, ast.AnnAssign)]
+            waiting += _names([*node.bases, *(field.annotation for field in fields)])
+            rows = sources[path][0].splitlines()
+            for field in fields:
+                own, above = rows[field.lineno - 1], rows[field.lineno - 2]
+                if not re.search(r"\s# ", own) and not above.lstrip().startswith("#"):
+                    said = f"{name}.{ast.unparse(field.target)} has no comment on its first line or above"
+                    yield Violation(path, field.lineno, f"{said}: --help has nothing to say of it")
+
+
+def _names(annotations: Iterable[ast.expr | None]) -> list[str]:
+    """The plain names in some annotations or bases, those inside `X | None` and `tuple[X, ...]` included."""
+    nodes = (node for annotation in annotations if annotation for node in ast.walk(annotation))
+    return [node.id for node in nodes if isinstance(node, ast.Name)]
+
+
 def text_laws(path: Path, text: str) -> Iterator[Violation]:
     """No path of one machine, and no package index outside `uv.lock`."""
     if path.name == "uv.lock":
@@ -199,6 +238,7 @@ def front_laws(files: list[Path]) -> Iterator[Violation]:
 def violations(root: Path, files: list[Path]) -> Iterator[Violation]:
     """Every violation in the given files, whose paths are relative to the root."""
     yield from front_laws(files)
+    sources: dict[Path, tuple[str, ast.Module]] = {}
     for path in files:
         if path.suffix not in TEXT_SUFFIXES:
             continue
@@ -213,6 +253,8 @@ def violations(root: Path, files: list[Path]) -> Iterator[Violation]:
             except SyntaxError as error:
                 yield Violation(path, error.lineno or 1, f"does not parse: {error.msg}")
                 continue
+            sources[path] = text, tree
             yield from import_laws(path, tree)
             yield from program_laws(path, tree)
             yield from code_laws(path, tree)
+    yield from setting_laws(sources)

@@ -32,6 +32,7 @@ Draw = Callable[..., Html]
 class ExperimentsPage:
     """Which sweeps to show, in this order."""
 
+    # names or digests of the sweeps' Runs, in the order of the page
     runs: tuple[str, ...] = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
     attention: str = ""  # name or digest of the EvalReport of a1_basics.run.attention_probe; empty: none
     name: str = "experiments"  # the Report's name

@@ -273,9 +273,8 @@ def run_benches(
 class BenchConfig:
     """Which bench programs to run."""
 
-    only: tuple[
-        str, ...
-    ] = ()  # names such as a1_basics.run.bench_tokenizers, or parts of them; empty runs all
+    # names such as a1_basics.run.bench_tokenizers, or parts of them; empty runs all
+    only: tuple[str, ...] = ()
     stage: str = ""  # such as a1_basics: only its programs
     list: bool = False  # print the names and stop
 

@@ -84,6 +84,63 @@ def test_planted_violation_is_named_with_its_place(tmp_path: Path, name: str, co
     assert words in found[0]
 
 
+SETTINGS = """import dataclasses
+from shared.runs.program import run_program
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    seed: int = 0{seed}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    width: int = 8{width}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Base):
+    # names; --help finds what stands above
+    names: tuple[str, ...] = (
+        "one",
+    )
+    steps: int = {steps}
+    shape: Shape | None = None  # another dataclass
+
+
+@dataclasses.dataclass(frozen=True)
+class NoSetting:
+    count: int = 0
+
+
+def main(config: Config) -> None: ...
+
+
+if __name__ == "__main__":
+    run_program(main, {{"default": Config()}})
+"""
+SAID = {"seed": "  # of the batches", "width": "  # numbers for a token", "steps": "3  # of the optimizer"}
+
+
+def test_a_program_with_a_comment_for_each_setting_breaks_no_law(tmp_path: Path) -> None:
+    assert plant(tmp_path, {"shared/x.py": '"""Doc."""\n' + SETTINGS.format(**SAID)}) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"seed": ""}, "Base.seed"),  # inherited
+        ({"width": ""}, "Shape.width"),  # nested
+        ({"steps": "3"}, "Config.steps"),
+        ({"steps": "(\n        3  # of the optimizer\n    )"}, "Config.steps"),  # where --help does not look
+    ],
+)
+def test_a_setting_without_a_comment_that_help_shows_is_named(tmp_path: Path, change, field) -> None:
+    found = plant(tmp_path, {"shared/x.py": '"""Doc."""\n' + SETTINGS.format(**SAID | change)})
+    assert len(found) == 1, found
+    assert f"{field} has no comment" in found[0]
+
+
 def test_missing_docstring_is_named(tmp_path: Path) -> None:
     assert plant(tmp_path, {"shared/x.py": "X = 1\n"}) == ["shared/x.py:1 has no module docstring"]
 
