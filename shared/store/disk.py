@@ -21,6 +21,12 @@ from shared.errors import ArtifactError
 
 _CANNOT_SYNC_DIRECTORIES = {errno.EINVAL, errno.EBADF, errno.ENOTSUP}  # some network file systems
 _DISK_FULL_CODES = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL_WORDS = (
+    "No space left on device",
+    f"os error {errno.ENOSPC}",  # of Rust: safetensors
+    "PytorchStreamWriter failed writing",  # of torch.save, which keeps the reason to itself
+    ". unexpected pos ",
+)
 
 
 def readable_bytes(num_bytes: int) -> str:
@@ -148,7 +154,7 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether an error means that no space is left; some libraries say so only in words."""
     if isinstance(error, OSError) and error.errno in _DISK_FULL_CODES:
         return True
-    return "No space left on device" in str(error) or f"os error {errno.ENOSPC}" in str(error)
+    return any(words in str(error) for words in _DISK_FULL_WORDS)
 
 
 def disk_full_error(root: Path, *, doing: str, wanted_bytes: int, at_least: bool) -> ArtifactError:

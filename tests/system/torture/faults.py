@@ -43,7 +43,8 @@ class Fault:
     """What goes wrong, from operation `at` on.
 
     kill: SIGKILL to the whole process group.
-    torn: the same at the next operation that finds a file in the making, which first gets a random end.
+    torn: the same at save number `at`: a file that was just begun anew holds random bytes, or one that is about to be
+        synced, or renamed before it was, gets a random end.
     full: whatever needs space fails, as on a full disk.
     read-only: whatever changes a file fails.
     clock: at every operation the time of day may be an hour back, a day ahead, or right.
@@ -74,8 +75,8 @@ class Counter:
 class Layer:
     """Counts the operations below `root` and lets `fault` happen."""
 
-    def __init__(self, root: Path, fault: Fault | None, counter: Counter) -> None:
-        self.root, self.fault, self.counter = str(root), fault, counter
+    def __init__(self, root: Path, fault: Fault | None, operations: Counter, saves: Counter) -> None:
+        self.root, self.fault, self.operations, self.saves = str(root), fault, operations, saves
         self.draw = random.Random(fault.seed if fault else 0)
         self.durable_bytes: dict[str, int] = {}  # of files opened for writing: what no crash can take back
         self.clock_offset_seconds = 0.0
@@ -117,34 +118,43 @@ class Layer:
         has_folder = event in ("os.remove", "os.rmdir") and arguments[-1] != -1  # within rmtree: a bare name
         if not (path.startswith(self.root) or has_folder):
             return
-        if event == "open" and not self._note_opening(path, arguments[1], int(arguments[2])):
-            self.operation("read", path)
+        if event == "open":
+            self._opening(path, arguments[1], int(arguments[2]))
         else:
             self.operation(event, path, is_file=event == "os.rename" and Path(path).is_file())
             if event == "os.rename":
                 self.durable_bytes.pop(path, None)
 
-    def _note_opening(self, path: str, mode: str | None, flags: int) -> bool:
-        """Remember how much of a file was there before it was opened for writing; False when it is only read."""
+    def _opening(self, path: str, mode: str | None, flags: int) -> None:
+        """Remember how much of a file was there before it is opened for writing."""
         if mode is None:
-            writes, begins_anew = flags & (os.O_WRONLY | os.O_RDWR), flags & (os.O_TRUNC | os.O_EXCL)
+            writes, truncates, creates = flags & os.O_ACCMODE, flags & os.O_TRUNC, flags & os.O_EXCL
         else:
-            writes, begins_anew = set(mode) & set("wxa+"), set(mode) & set("wx")
-        if writes:
-            size = os.stat(path).st_size if os.path.exists(path) else 0
-            self.durable_bytes[path] = 0 if begins_anew else self.durable_bytes.get(path, size)
-        return bool(writes)
+            writes, truncates, creates = set(mode) & set("wxa+"), "w" in mode, "x" in mode
+        if not writes:
+            self.operation("read", path)
+            return
+        size = os.stat(path).st_size if os.path.exists(path) else 0
+        begins_anew = bool(truncates or (creates and not os.path.exists(path)))
+        self.durable_bytes[path] = 0 if begins_anew else self.durable_bytes.get(path, size)
+        self.operation("open", path, begins_anew=begins_anew)
 
-    def operation(self, event: str, path: str, is_file: bool = False) -> None:
+    def operation(self, event: str, path: str, *, is_file: bool = False, begins_anew: bool = False) -> None:
         """Count an operation, and let the fault happen when its time has come."""
         if self.is_inside:
             return
-        number, fault = self.counter.add(), self.fault
-        if fault is None or number < fault.at:
+        is_save = begins_anew or (is_file and os.stat(path).st_size > self.durable_bytes.get(path, 0))
+        save = self.saves.add() if is_save else -1
+        number, fault = self.operations.add(), self.fault
+        if fault is None or (save if fault.kind == "torn" else number) < fault.at:
             return
         self.is_inside = True
         try:
-            if fault.kind == "kill" or (fault.kind == "torn" and self._tear(path if is_file else None)):
+            if fault.kind == "torn" and begins_anew:
+                Path(path).write_bytes(self.draw.randbytes(self.draw.randint(1, 4096)))
+            elif fault.kind == "torn":
+                tear(Path(path), self.durable_bytes.get(path, 0), self.draw)
+            if fault.kind in ("kill", "torn"):
                 os.killpg(0, signal.SIGKILL)
             if fault.kind == "clock":
                 self.clock_offset_seconds = self.draw.choice(JUMPS_SECONDS)
@@ -154,15 +164,6 @@ class Layer:
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
         finally:
             self.is_inside = False
-
-    def _tear(self, at_hand: str | None) -> bool:
-        """Give every file in the making a random end; False when there is none.
-
-        In the making is what is open for writing now, and what is about to be synced or renamed into place.
-        """
-        paths = {at_hand} if at_hand else files_open_for_writing(os.getpid(), self.root)
-        torn = [tear(Path(path), self.durable_bytes.get(path, 0), self.draw) for path in sorted(paths)]
-        return any(torn)
 
 
 def tear(path: Path, durable_bytes: int, draw: random.Random) -> bool:

@@ -11,7 +11,7 @@ from tests.system.torture import programs
 from tests.system.torture.programs import PROGRAMS, Program
 from tests.system.torture.trial import Ended, Moment, forked, until_killed
 
-KINDS = ("kill", "timer", "torn", "timer", "kill", "torn timer")
+KINDS = ("kill", "timer", "torn", "torn timer", "torn", "timer")
 LATEST_FRACTION = 0.9  # of an undisturbed run's seconds: a timer rings before the end, more often than not
 SHOWN_CHARACTERS = 600  # of what a failing command said
 

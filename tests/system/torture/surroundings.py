@@ -76,10 +76,10 @@ def real_full_disk(ground: Ground, row: str, number: int) -> Verdict:
     name, draw = program_of(row, number), ground.draw(row, number)
     before = size_of(ground.folder / "prepared") if PROGRAMS[name].needs_prepared else 0
     added = size_of(ground.folder / f"whole {name}") - before
-    num_bytes = before + int(draw.uniform(0.05, 0.7) * added)
 
     def starve(folder: Path) -> list[str]:
-        namespaces.remount(folder, num_bytes)
+        used = shutil.disk_usage(folder).used  # more than the files have: it counts whole pages
+        namespaces.remount(folder, used + int(draw.uniform(0.05, 0.7) * added))
         ended = forked(PROGRAMS[name].command, folder)
         wrong = unexplained(ended, MENDS_FULL)
         namespaces.remount(folder, AMPLE_BYTES)

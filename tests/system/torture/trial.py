@@ -30,6 +30,7 @@ class Ended:
 
     status: int  # exit status, or minus the signal's number
     operations: int  # on files below the folder, and units of progress
+    saves: int  # of these: a file begun anew, about to be synced, or renamed before it was
     seconds: float
     said: str  # on both outputs
 
@@ -54,7 +55,7 @@ def forked(
     that ask it to stop, each after a random pause, until it has.
     """
     sys.stdout.flush()
-    counter = Counter()
+    operations, saves = Counter(), Counter()
     reading, writing = os.pipe()  # open as long as any process of the group lives: its end is the group's
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         began = time.perf_counter()
@@ -68,7 +69,7 @@ def forked(
                     os.dup2(output.fileno(), stream)
                 sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
                 sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-                status = status_of(command, folder, fault, counter)
+                status = status_of(command, folder, Layer(folder, fault, operations, saves))
             finally:
                 os._exit(status)
         os.close(writing)
@@ -86,14 +87,14 @@ def forked(
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         elapsed = time.perf_counter() - began
         output.seek(0)
-        return Ended(status, counter.value, elapsed, output.read())
+        return Ended(status, operations.value, saves.value, elapsed, output.read())
 
 
-def status_of(command: Command, folder: Path, fault: Fault | None, counter: Counter) -> int:
+def status_of(command: Command, folder: Path, layer: Layer) -> int:
     """Run the command behind the fault layer; the exit status of a program."""
     status = 1
     try:
-        Layer(folder, fault, counter).install()
+        layer.install()
         status = command(folder)
     except KeyboardInterrupt:
         status = 130
@@ -158,14 +159,14 @@ def until_killed(strike: Callable[[float], Ended]) -> tuple[Ended, float]:
 class Moment:
     """When and how a trial ends its command."""
 
-    kind: str  # "kill" or "torn": at an operation; "timer" or "torn timer": after a time
-    fraction: float  # of the operations, or of the seconds, of an undisturbed run
+    kind: str  # "kill": at an operation; "torn": at a save; "timer", "torn timer": after a time
+    fraction: float  # of the operations, the saves or the seconds of an undisturbed run
     seed: int
 
     def strike(self, command: Command, folder: Path, whole: Ended, shrink: float) -> Ended:
         """Run a command up to the moment; `shrink` brings it forward."""
         if self.kind in ("kill", "torn"):
-            at = int(self.fraction * shrink * whole.operations)
+            at = int(self.fraction * shrink * (whole.operations if self.kind == "kill" else whole.saves))
             return forked(command, folder, fault=Fault(self.kind, at, self.seed))  # type: ignore[arg-type]
         torn_by = random.Random(self.seed) if self.kind == "torn timer" else None
         delay_seconds = self.fraction * shrink * whole.seconds

@@ -70,6 +70,11 @@ def failing(error: BaseException):
         (KeyboardInterrupt("saved at step 4"), 130, "saved at step 4"),
         (OSError(errno.ENOSPC, "full"), 2, "no space left on the disk"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 2, "no space left on the disk"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
+            2,
+            "no space left",
+        ),
         (OSError(errno.EROFS, "closed", "artifacts/x"), 2, "artifacts/x: the file system is read-only"),
     ],
 )
