@@ -24,6 +24,7 @@ from shared.store.catalog import KINDS
 MANIFEST = "manifest.json"
 MEASURED = "measured"  # the folder of files outside the digest
 SHOWN_DIGITS = 12
+CHECKOUT = Path(__file__).parent
 _COVERED = ("kind", "schema", "files", "config", "parents")
 
 
@@ -121,18 +122,25 @@ def origin(cost_seconds: float, cost_flops: float | None) -> dict[str, Any]:
 def code_version() -> str:
     """The commit of this checkout, with "-dirty" when files differ from it; "unknown" outside git."""
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        commit = _git("describe", "--always", "--abbrev=12", "--exclude=*")
+        # Not `describe --dirty`: that locks the index whatever it is told, and killed it would leave the lock behind.
+        is_dirty = _git("status", "--porcelain", "--untracked-files=no") != ""
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    return f"{commit}-dirty" if is_dirty else commit or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    """What git says of this checkout, without a lock."""
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=CHECKOUT,
+        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    ).stdout.strip()
 
 
 def read(folder: Path, kind: str) -> dict[str, Any]:

@@ -230,3 +230,29 @@ def test_a_write_that_the_kernel_refuses_for_lack_of_space_is_explained(tmp_path
     assert store.list() == []
     assert store.names("EvalReport") == {}
     assert [*store.drafts.iterdir()] == []
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="not checked: git is not installed")
+def test_asking_for_the_code_version_writes_nothing_that_a_kill_could_leave_behind(tmp_path, monkeypatch):
+    """A lock of git's index that stays behind refuses the user's next commit."""
+
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    (tmp_path / "file").write_text("one")
+    git("init")
+    git("add", ".")
+    git("commit", "--message=one")
+    os.utime(tmp_path / "file", (1e9, 1e9))  # git would like to note that, in the index
+    index = (tmp_path / ".git" / "index").read_bytes()
+    monkeypatch.setattr(manifests, "CHECKOUT", tmp_path)
+    version = manifests.code_version.__wrapped__
+    commit = version()
+    assert (tmp_path / ".git" / "index").read_bytes() == index
+    assert len(commit) >= 12
+    assert "dirty" not in commit
+    (tmp_path / "new").write_text("not yet git's")
+    assert version() == commit
+    (tmp_path / "file").write_text("two")
+    assert version() == f"{commit}-dirty"
