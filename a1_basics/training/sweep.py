@@ -151,6 +151,7 @@ def _result(
     """What came of a member: read from its directory when it has ended before, else run."""
     ended = run_dir / _RESULT
     if ended.exists():
+        _remove_checkpoints(run_dir)  # once more: a process may have been killed while it did
         return json.loads(ended.read_text(encoding="utf-8"))
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -181,10 +182,13 @@ def _result(
         torch.cuda.empty_cache()
     run_dir.mkdir(parents=True, exist_ok=True)
     write_json(ended, result)
-    shutil.rmtree(
-        run_dir / "checkpoints", ignore_errors=True
-    )  # its curve and result are all that is asked for
+    _remove_checkpoints(run_dir)
     return result
+
+
+def _remove_checkpoints(run_dir: Path) -> None:
+    """Its curve and result are all that is asked of a run that has ended."""
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
 
 
 def _row(member: Member, result: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -75,8 +75,11 @@ class Counter:
 class Layer:
     """Counts the operations below `root` and lets `fault` happen."""
 
-    def __init__(self, root: Path, fault: Fault | None, operations: Counter, saves: Counter) -> None:
+    def __init__(
+        self, root: Path, fault: Fault | None, operations: Counter, saves: Counter, notes: int
+    ) -> None:
         self.root, self.fault, self.operations, self.saves = str(root), fault, operations, saves
+        self.notes = notes  # the descriptor that the name of each saved file is written to
         self.draw = random.Random(fault.seed if fault else 0)
         self.durable_bytes: dict[str, int] = {}  # of files opened for writing: what no crash can take back
         self.clock_offset_seconds = 0.0
@@ -145,6 +148,8 @@ class Layer:
             return
         is_save = begins_anew or (is_file and os.stat(path).st_size > self.durable_bytes.get(path, 0))
         save = self.saves.add() if is_save else -1
+        if is_save:
+            os.write(self.notes, f"{event} {os.path.basename(path)}\n".encode(errors="replace"))
         number, fault = self.operations.add(), self.fault
         if fault is None or (save if fault.kind == "torn" else number) < fault.at:
             return

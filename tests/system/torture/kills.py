@@ -76,9 +76,9 @@ def undisturbed(ground: Ground, name: str) -> Whole:
 def moment_of(draw: random.Random, number: int) -> Moment:
     """When trial `number` strikes."""
     kind = KINDS[number % len(KINDS)]
-    return Moment(
-        kind, draw.uniform(0.0, LATEST_FRACTION if "timer" in kind else 1.0), draw.randrange(1 << 30)
-    )
+    fraction = draw.uniform(0.0, LATEST_FRACTION if "timer" in kind else 1.0)
+    turn = sum(KINDS[earlier % len(KINDS)] == "torn" for earlier in range(number))
+    return Moment(kind, fraction, draw.randrange(1 << 30), turn)
 
 
 def kill_trial(ground: Ground, name: str, number: int) -> Verdict:

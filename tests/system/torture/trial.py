@@ -6,6 +6,7 @@ not survive a fork.
 
 import os
 import random
+import re
 import select
 import signal
 import sys
@@ -30,7 +31,9 @@ class Ended:
 
     status: int  # exit status, or minus the signal's number
     operations: int  # on files below the folder, and units of progress
-    saves: int  # of these: a file begun anew, about to be synced, or renamed before it was
+    saves: tuple[
+        str, ...
+    ]  # of these, by name: a file begun anew, about to be synced, or renamed before it was
     seconds: float
     said: str  # on both outputs
 
@@ -57,7 +60,10 @@ def forked(
     sys.stdout.flush()
     operations, saves = Counter(), Counter()
     reading, writing = os.pipe()  # open as long as any process of the group lives: its end is the group's
-    with tempfile.TemporaryFile("w+", errors="replace") as output:
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as output,
+        tempfile.NamedTemporaryFile("a+", errors="replace") as notes,
+    ):
         began = time.perf_counter()
         child = os.fork()
         if child == 0:
@@ -69,7 +75,7 @@ def forked(
                     os.dup2(output.fileno(), stream)
                 sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
                 sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-                status = status_of(command, folder, Layer(folder, fault, operations, saves))
+                status = status_of(command, folder, Layer(folder, fault, operations, saves, notes.fileno()))
             finally:
                 os._exit(status)
         os.close(writing)
@@ -87,7 +93,9 @@ def forked(
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         elapsed = time.perf_counter() - began
         output.seek(0)
-        return Ended(status, operations.value, saves.value, elapsed, output.read())
+        notes.seek(0)
+        names = tuple(notes.read().splitlines())
+        return Ended(status, operations.value, names, elapsed, output.read())
 
 
 def status_of(command: Command, folder: Path, layer: Layer) -> int:
@@ -160,14 +168,23 @@ class Moment:
     """When and how a trial ends its command."""
 
     kind: str  # "kill": at an operation; "torn": at a save; "timer", "torn timer": after a time
-    fraction: float  # of the operations, the saves or the seconds of an undisturbed run
+    fraction: float  # of the operations, the saves of a kind or the seconds of an undisturbed run
     seed: int
+    turn: int = (
+        0  # of the kinds of file that are saved, so that a rare one is torn as often as the common ones
+    )
 
     def strike(self, command: Command, folder: Path, whole: Ended, shrink: float) -> Ended:
         """Run a command up to the moment; `shrink` brings it forward."""
-        if self.kind in ("kill", "torn"):
-            at = int(self.fraction * shrink * (whole.operations if self.kind == "kill" else whole.saves))
-            return forked(command, folder, fault=Fault(self.kind, at, self.seed))  # type: ignore[arg-type]
+        if self.kind == "kill":
+            at = int(self.fraction * shrink * whole.operations)
+            return forked(command, folder, fault=Fault("kill", at, self.seed))
+        if self.kind == "torn":
+            kinds = [re.sub(r"[0-9a-f]{6,}|\d+", "#", name) for name in whole.saves]
+            wanted = sorted(set(kinds))[self.turn % len(set(kinds))]
+            places = [place for place, kind in enumerate(kinds) if kind == wanted]
+            at = int(shrink * places[int(self.fraction * len(places))])
+            return forked(command, folder, fault=Fault("torn", at, self.seed))
         torn_by = random.Random(self.seed) if self.kind == "torn timer" else None
         delay_seconds = self.fraction * shrink * whole.seconds
         return forked(command, folder, kill_after_seconds=delay_seconds, torn_by=torn_by)

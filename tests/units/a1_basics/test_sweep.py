@@ -130,9 +130,12 @@ def test_a_finished_member_is_not_run_again_in_a_larger_sweep(study, monkeypatch
     )
     run_sweep("learning_rate", study, at_rates(study, 1e-3, 1e-2))  # found whole
     assert ran == []
+    [one, _] = sorted((study.runs / study.name).iterdir())
+    (one / "checkpoints" / "step-00000008").mkdir(parents=True)  # killed while it removed them
     larger = dataclasses.replace(study, evaluate_batches=study.evaluate_batches + 1)
     run_sweep("learning_rate", larger, at_rates(study, 1e-3, 3e-3, 1e-2))
     assert ran == ["2/3 rate 0.003"]
+    assert not (one / "checkpoints").exists()
 
 
 def test_shards_that_do_not_fit_are_refused_before_the_first_run(study):
