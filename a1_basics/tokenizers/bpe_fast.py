@@ -42,6 +42,8 @@ _KERNEL_FILES = (
 )
 _CHUNK_BYTES = 1 << 22
 _BYTES_PER_THREAD = 1 << 26  # below, a second thread costs more than it saves
+_SAMPLE_BYTES = 1 << 14  # of a text that tell how rare a character is in it
+_BYTES_PER_TRY = 1 << 10  # a try in Python takes as long as searching so many
 _SLACK_IDS = 16  # more room than ids, as `bpe_encode_fast.SLACK_IDS` says
 
 
@@ -206,21 +208,41 @@ def cut_at_special_tokens(
     >>> cut_at_special_tokens(b"x<a><a><b>", 0, [(b"<a>", 7), (b"<a><b>", 8)])
     [(0, 1, 7), (4, 4, 8), (10, 10, -1)]
     """
-    ahead = [(place, -len(token), i, token) for token, i in needles if (place := data.find(token)) >= 0]
+    found = ((len(token), i, finder(data, token)) for token, i in needles)
+    ahead = [(place, -length, i, find) for length, i, find in found if (place := find(0)) >= 0]
     heapq.heapify(ahead)
     rows, at = [], 0
     while ahead:
-        place, minus_length, token_id, token = ahead[0]
+        place, minus_length, token_id, find = ahead[0]
         if place >= at:
             rows.append((address + at, address + place, token_id))
             at = place - minus_length
-        place = data.find(token, at)
+        place = find(at)
         if place >= 0:
-            heapq.heapreplace(ahead, (place, minus_length, token_id, token))
+            heapq.heapreplace(ahead, (place, minus_length, token_id, find))
         else:
             heapq.heappop(ahead)
     rows.append((address + at, address + len(data), -1))
     return rows
+
+
+def finder(data: Any, token: Any) -> Callable[[int], int]:
+    """`data.find(token, at)` as a function of `at`: by its rarest character, which is found ten times as fast."""
+    if len(data) < _SAMPLE_BYTES:
+        return lambda at: data.find(token, at)
+    counts = [data.count(token[i : i + 1], 0, _SAMPLE_BYTES) for i in range(len(token))]
+    offset = counts.index(min(counts))
+    rarest = token[offset : offset + 1]
+
+    def find(at: int) -> int:
+        place = at + offset - 1
+        for _ in range((len(data) - at) // _BYTES_PER_TRY):
+            place = data.find(rarest, place + 1)
+            if place < 0 or data.startswith(token, place - offset):
+                return max(place - offset, -1)
+        return data.find(token, max(at, place - offset))  # it is not that rare after all
+
+    return find
 
 
 class Tokenizer(bpe.Tokenizer):
@@ -301,7 +323,7 @@ class Tokenizer(bpe.Tokenizer):
             address, needles = _ADDRESS_OF_BYTES(data), self._byte_needles
             self._merger.count_bytes(stops, address)
         last_rows = np.arange(len(texts))
-        if any(token in data for token, _ in needles):
+        if any(finder(data, token)(0) >= 0 for token, _ in needles):
             rows: Any = []
             for i, (begin, stop) in enumerate(pairwise([0, *stops.tolist()])):
                 rows += cut_at_special_tokens(data[begin:stop], address + begin, needles)

@@ -145,6 +145,16 @@ def test_a_batch_of_thousands_has_the_ids_of_each_text(special_tokens):
         assert ids[begin:end].tolist() == tokenizer.encode(text)
 
 
+@given(st.text("ab|<", max_size=60), st.text("ab|<", min_size=1, max_size=5), st.data())
+def test_a_special_token_is_found_by_its_rarest_character_where_find_finds_it(text, token, data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bpe_fast, "_SAMPLE_BYTES", data.draw(st.sampled_from([0, 3, 40])))
+        patch.setattr(bpe_fast, "_BYTES_PER_TRY", data.draw(st.sampled_from([1, 4, 30])))
+        at = data.draw(st.integers(0, len(text)))
+        assert bpe_fast.finder(text, token)(at) == text.find(token, at)
+        assert bpe_fast.finder(text.encode(), token.encode())(at) == text.encode().find(token.encode(), at)
+
+
 def test_the_text_of_a_batch_that_cannot_be_encoded_is_named():
     vocab = {i: bytes([byte]) for i, byte in enumerate(b"ab \n")}
     texts = [*["ab a\n"] * 3000, "", "b a cab", *["b"] * 3000]
