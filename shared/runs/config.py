@@ -282,7 +282,10 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as a config: {error}") from error
+        raise ConfigError(
+            f"{path} cannot be read as a config: {error}. Restore it; or, if it is damaged, remove it and run the "
+            "same command again"
+        ) from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds {type(values).__name__}, wanted a JSON object")
     return values

@@ -195,5 +195,6 @@ def test_a_config_file_that_cannot_be_read_is_named(tmp_path, content):
     path = tmp_path / "config.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(ConfigError, match=r"config\.json"):
+    with pytest.raises(ConfigError, match=r"config\.json") as raised:
         read_json(path)
+    assert content != "{" or "remove it and run the same command again" in str(raised.value)
