@@ -97,7 +97,9 @@ class Dropout(nn.Module):
         if not self.training or self.drop_fraction == 0:
             return features
         keep_fraction = 1 - self.drop_fraction
-        return features * (torch.rand_like(features) < keep_fraction) / keep_fraction
+        # Drawn in float32 whatever comes in: bfloat16 has 256 numbers below one, and cannot tell 0.999 from 1.
+        is_kept = torch.rand_like(features, dtype=torch.float32) < keep_fraction
+        return features * is_kept / keep_fraction
 
 
 def classic_attention(d_model: int, num_heads: int) -> SelfAttention:
