@@ -14,13 +14,13 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn, optim
 
-from a1_basics.model import attention, layers
+from a1_basics.model import attention, classic, layers
 from a1_basics.model.bigram import Bigram
-from a1_basics.model.classic import ClassicLM
 from a1_basics.model.rope import RotaryEmbedding
+from a1_basics.model.stack import causal_average
 from a1_basics.model.transformer import TransformerLM, transformer_block
 from a1_basics.tokenizers import bpe_fast, chars, split_bpe, split_train
-from a1_basics.training import adamw, batches, checkpoint, clip, evaluate, loss, sample, schedule
+from a1_basics.training import adamw, batches, checkpoint, clip, evaluate, loss, muon, sample, schedule
 from shared.doors.protocols import (
     ClassicConfig,
     Evaluation,
@@ -262,6 +262,91 @@ def bigram_model(tokens: np.ndarray, vocab_size: int) -> nn.Module:
     return Bigram.from_counts(tokens, vocab_size)
 
 
+def run_causal_average(in_features: Float[Tensor, "... seq d_model"]) -> Float[Tensor, "... seq d_model"]:
+    """The mean of each position and all before it."""
+    return causal_average(in_features)
+
+
+def run_layernorm(
+    d_model: int,
+    eps: float,
+    weights: Float[Tensor, "d_model"],
+    biases: Float[Tensor, "d_model"],
+    in_features: Float[Tensor, "... d_model"],
+) -> Float[Tensor, "... d_model"]:
+    """LayerNorm with these gains and offsets."""
+    return classic.layer_norm(in_features, weights, biases, eps)
+
+
+def run_dropout(
+    drop_fraction: float, is_training: bool, in_features: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    """Numbers zeroed at random and the others scaled up; in evaluation, nothing."""
+    return classic.Dropout(drop_fraction).train(is_training)(in_features)
+
+
+def run_gelu_feedforward(
+    d_model: int,
+    d_ff: int,
+    w1_weight: Float[Tensor, "d_ff d_model"],
+    w1_bias: Float[Tensor, "d_ff"],
+    w2_weight: Float[Tensor, "d_model d_ff"],
+    w2_bias: Float[Tensor, "d_model"],
+    in_features: Float[Tensor, "... d_model"],
+) -> Float[Tensor, "... d_model"]:
+    """`w2(gelu(w1 x))` with GELU written out: graded problems may not call torch's kernel."""
+    hidden = classic.gelu(layers.linear(in_features, w1_weight) + w1_bias)
+    return layers.linear(hidden, w2_weight) + w2_bias
+
+
+def run_grouped_query_attention(
+    d_model: int,
+    num_heads: int,
+    num_kv_heads: int,
+    q_proj_weight: Float[Tensor, "d_model d_in"],
+    k_proj_weight: Float[Tensor, "d_kv d_in"],
+    v_proj_weight: Float[Tensor, "d_kv d_in"],
+    o_proj_weight: Float[Tensor, "d_out d_model"],
+    in_features: Float[Tensor, "... seq d_in"],
+) -> Float[Tensor, "... seq d_out"]:
+    """Causal self-attention without positions, a key and value head for each group of query heads."""
+    weights = (q_proj_weight, k_proj_weight, v_proj_weight, o_proj_weight)
+    return _self_attention(
+        num_heads, weights, in_features, rope=None, positions=None, num_kv_heads=num_kv_heads
+    )
+
+
+def run_qk_norm_scores(
+    eps: float,
+    q_weights: Float[Tensor, "d_k"],
+    k_weights: Float[Tensor, "d_k"],
+    Q: Float[Tensor, "... q_len d_k"],
+    K: Float[Tensor, "... k_len d_k"],
+) -> Float[Tensor, "... q_len k_len"]:
+    """Scaled inner products of normalised queries and keys."""
+    queries, keys = layers.rms_norm(Q, q_weights, eps), layers.rms_norm(K, k_weights, eps)
+    return attention.attention_scores(queries, keys)
+
+
+def run_newton_schulz(in_matrix: Float[Tensor, "d_out d_in"]) -> Float[Tensor, "d_out d_in"]:
+    """The same singular vectors, every singular value near one."""
+    return muon.newton_schulz(in_matrix)
+
+
+def run_muon_step(
+    weights: Float[Tensor, "d_out d_in"],
+    gradients: Float[Tensor, "d_out d_in"],
+    momentum: Float[Tensor, "d_out d_in"],
+    lr: float,
+    beta: float,
+    weight_decay: float,
+) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, "d_out d_in"]]:
+    """Weights and momentum after one step of Muon."""
+    moved, kept = weights.clone(), momentum.clone()
+    muon.move_orthogonally(moved, gradients, kept, lr=lr, beta=beta, weight_decay=weight_decay)
+    return moved, kept
+
+
 def evaluate_model(
     model: nn.Module,
     tokens: np.ndarray,
@@ -319,7 +404,7 @@ def build_tokenizer(files: TokenizerFiles) -> TokenizerLike:
 
 def build_model(config: ModelShape) -> nn.Module:
     """A freshly initialised model of this shape, its random numbers from torch's global generator."""
-    return ClassicLM(config) if isinstance(config, ClassicConfig) else TransformerLM(config)
+    return classic.ClassicLM(config) if isinstance(config, ClassicConfig) else TransformerLM(config)
 
 
 def train(job: TrainJob) -> str:
@@ -344,12 +429,19 @@ def _self_attention(
     *,
     rope: RotaryEmbedding | None,
     positions: Int[Tensor, "... seq"] | None,
+    num_kv_heads: int | None = None,
 ) -> Float[Tensor, "... seq d_out"]:
     query_weight, key_weight, value_weight, output_weight = weights
+    num_kv_heads = num_kv_heads or num_heads
     queries, keys, values = (
-        rearrange(layers.linear(features, weight), "... seq (heads d) -> ... heads seq d", heads=num_heads)
-        for weight in (query_weight, key_weight, value_weight)
+        rearrange(layers.linear(features, weight), "... seq (heads d) -> ... heads seq d", heads=heads)
+        for weight, heads in (
+            (query_weight, num_heads),
+            (key_weight, num_kv_heads),
+            (value_weight, num_kv_heads),
+        )
     )
+    keys, values = (attention.repeat_kv_heads(states, num_heads) for states in (keys, values))
     seq = features.shape[-2]
     if rope is not None:
         if positions is None:

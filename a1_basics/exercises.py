@@ -4,7 +4,7 @@ The problems themselves stand in `problems/`: code by topic, questions answered 
 person reads in `written`.
 """
 
-from a1_basics.problems import layers, model, numeric, tokenizers, training, written
+from a1_basics.problems import ladder, layers, model, numeric, tokenizers, training, written
 from shared.doors.exercise import Exercise
 
 EXERCISES: tuple[Exercise, ...] = (
@@ -40,6 +40,13 @@ EXERCISES: tuple[Exercise, ...] = (
     training.EVALUATE,
     training.TRAINING_TOGETHER,
     model.DECODING,
+    ladder.AVERAGING,
+    ladder.LAYERNORM,
+    ladder.DROPOUT,
+    ladder.GELU_FEEDFORWARD,
+    ladder.GROUPED_QUERY_ATTENTION,
+    ladder.QK_NORM,
+    ladder.MUON,
     written.EXPERIMENT_LOG,
     written.LEARNING_RATE,
     written.BATCH_SIZE_EXPERIMENT,

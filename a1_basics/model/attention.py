@@ -17,6 +17,13 @@ from a1_basics.model.rope import RotaryEmbedding
 from shared.doors.protocols import Attend
 
 
+def attention_scores(
+    queries: Float[Tensor, "... q_len d_k"], keys: Float[Tensor, "... k_len d_k"]
+) -> Float[Tensor, "... q_len k_len"]:
+    """Each query's inner product with each key, over the root of their width: its size does not grow with it."""
+    return einsum(queries, keys, "... q d_k, ... k d_k -> ... q k") / math.sqrt(queries.shape[-1])
+
+
 def scaled_dot_product_attention(
     queries: Float[Tensor, "... q_len d_k"],
     keys: Float[Tensor, "... k_len d_k"],
@@ -30,7 +37,7 @@ def scaled_dot_product_attention(
 
     Source: [transformer-2017] equation 1.
     """
-    scores = einsum(queries, keys, "... q d_k, ... k d_k -> ... q k") / math.sqrt(queries.shape[-1])
+    scores = attention_scores(queries, keys)
     if mask is None:
         return einsum(softmax(scores, dim=-1), values, "... q k, ... k d_v -> ... q d_v")
     sees_something = mask.any(dim=-1, keepdim=True)
@@ -50,18 +57,18 @@ def causal_mask(q_len: int, k_len: int, device: torch.device | None = None) -> B
 
 
 def repeat_kv_heads(
-    states: Float[Tensor, "batch kv_heads k_len head_dim"], heads: int
-) -> Float[Tensor, "batch heads k_len head_dim"]:
+    states: Float[Tensor, "... kv_heads k_len head_dim"], heads: int
+) -> Float[Tensor, "... heads k_len head_dim"]:
     """Give every query head its own copy of the key or value head that it shares with its group.
 
     Raises:
         ValueError: heads is not a multiple of kv_heads.
     Source: [gqa-2023] section 2.2.
     """
-    kv_heads = states.shape[1]
+    kv_heads = states.shape[-3]
     if heads % kv_heads:
         raise ValueError(f"heads={heads} must be a multiple of kv_heads={kv_heads}")
-    return states if heads == kv_heads else states.repeat_interleave(heads // kv_heads, dim=1)
+    return states if heads == kv_heads else states.repeat_interleave(heads // kv_heads, dim=-3)
 
 
 def causal_attention(

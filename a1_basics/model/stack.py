@@ -16,6 +16,12 @@ from a1_basics.model.transformer import first_positions
 from shared.doors.protocols import Attend
 
 
+def causal_average(features: Float[Tensor, "... seq d_model"]) -> Float[Tensor, "... seq d_model"]:
+    """The mean of each position and all before it."""
+    num_seen = torch.arange(1, features.shape[-2] + 1, device=features.device)
+    return features.cumsum(dim=-2) / num_seen[:, None]
+
+
 class Average(nn.Module):
     """The plainest mixer: the mean of a position and all before it, through one matrix.
 
@@ -35,8 +41,7 @@ class Average(nn.Module):
         positions: Int[Tensor, "... seq"],
         attend: Attend,
     ) -> Float[Tensor, "batch seq d_model"]:
-        num_seen = torch.arange(1, features.shape[1] + 1, device=features.device)
-        return self.output_proj(features.cumsum(dim=1) / num_seen[:, None])
+        return self.output_proj(causal_average(features))
 
 
 class MixingBlock(nn.Module):

@@ -42,6 +42,27 @@ def newton_schulz(
     return wide.T if is_tall else wide
 
 
+@torch.no_grad()
+def move_orthogonally(
+    weight: Float[Tensor, "d_out d_in"],
+    gradient: Float[Tensor, "d_out d_in"],
+    momentum: Float[Tensor, "d_out d_in"],
+    *,
+    lr: float,
+    beta: float,
+    weight_decay: float,
+) -> None:
+    """One step of Muon for one matrix; changes `weight` and `momentum` in place.
+
+    Source: [muon-2024]; the size of the step and the decay from [moonlight-2025] equation 4.
+    """
+    momentum.lerp_(gradient, 1 - beta)
+    ahead = gradient.lerp(momentum, beta)  # Nesterov: where the momentum will be
+    size = RMS_OF_ADAMW * math.sqrt(max(weight.shape))
+    weight.mul_(1 - lr * weight_decay)
+    weight.add_(newton_schulz(ahead), alpha=-lr * size)
+
+
 class Muon(ForeachAdamW):
     """Muon for the groups marked `is_hidden`, AdamW for the others: one optimizer, one learning rate.
 
@@ -99,11 +120,14 @@ class Muon(ForeachAdamW):
         state = self.state[parameter]
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(momentum, group["momentum"])  # Nesterov: where the momentum will be
-        size = RMS_OF_ADAMW * math.sqrt(max(parameter.shape))
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(newton_schulz(ahead), alpha=-group["lr"] * size)
+        move_orthogonally(
+            parameter,
+            gradient,
+            state["momentum"],
+            lr=group["lr"],
+            beta=group["momentum"],
+            weight_decay=group["weight_decay"],
+        )
 
 
 def hidden_parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -337,6 +337,83 @@ class BasicsDoor(Protocol):
         """The counted bigram model of these tokens: the line that a transformer must fall below."""
         ...
 
+    def run_causal_average(
+        self, in_features: Float[Tensor, "... seq d_model"]
+    ) -> Float[Tensor, "... seq d_model"]:
+        """The mean of each position and all before it."""
+        ...
+
+    def run_layernorm(
+        self,
+        d_model: int,
+        eps: float,
+        weights: Float[Tensor, "d_model"],
+        biases: Float[Tensor, "d_model"],
+        in_features: Float[Tensor, "... d_model"],
+    ) -> Float[Tensor, "... d_model"]:
+        """Each vector moved to mean 0 and scaled to variance 1, then given its gains and offsets."""
+        ...
+
+    def run_dropout(
+        self, drop_fraction: float, is_training: bool, in_features: Float[Tensor, "..."]
+    ) -> Float[Tensor, "..."]:
+        """In training, numbers zeroed at random and the others scaled up; torch's global generator draws."""
+        ...
+
+    def run_gelu_feedforward(
+        self,
+        d_model: int,
+        d_ff: int,
+        w1_weight: Float[Tensor, "d_ff d_model"],
+        w1_bias: Float[Tensor, "d_ff"],
+        w2_weight: Float[Tensor, "d_model d_ff"],
+        w2_bias: Float[Tensor, "d_model"],
+        in_features: Float[Tensor, "... d_model"],
+    ) -> Float[Tensor, "... d_model"]:
+        """`w2(gelu(w1 x))`, both with a bias; GELU by the tanh formula."""
+        ...
+
+    def run_grouped_query_attention(
+        self,
+        d_model: int,
+        num_heads: int,
+        num_kv_heads: int,
+        q_proj_weight: Float[Tensor, "d_model d_in"],
+        k_proj_weight: Float[Tensor, "d_kv d_in"],
+        v_proj_weight: Float[Tensor, "d_kv d_in"],
+        o_proj_weight: Float[Tensor, "d_out d_model"],
+        in_features: Float[Tensor, "... seq d_in"],
+    ) -> Float[Tensor, "... seq d_out"]:
+        """Causal self-attention without positions, keys and values shared by groups of neighbouring heads."""
+        ...
+
+    def run_qk_norm_scores(
+        self,
+        eps: float,
+        q_weights: Float[Tensor, "d_k"],
+        k_weights: Float[Tensor, "d_k"],
+        Q: Float[Tensor, "... q_len d_k"],
+        K: Float[Tensor, "... k_len d_k"],
+    ) -> Float[Tensor, "... q_len k_len"]:
+        """The scores of queries with keys before the softmax, each query and key through an RMSNorm first."""
+        ...
+
+    def run_newton_schulz(self, in_matrix: Float[Tensor, "d_out d_in"]) -> Float[Tensor, "d_out d_in"]:
+        """Five rounds of Muon's quintic: the same singular vectors, every singular value near one."""
+        ...
+
+    def run_muon_step(
+        self,
+        weights: Float[Tensor, "d_out d_in"],
+        gradients: Float[Tensor, "d_out d_in"],
+        momentum: Float[Tensor, "d_out d_in"],
+        lr: float,
+        beta: float,
+        weight_decay: float,
+    ) -> tuple[Float[Tensor, "d_out d_in"], Float[Tensor, "d_out d_in"]]:
+        """Weights and momentum after one step of Muon; the momentum begins as zeros, and is only handed back."""
+        ...
+
     def evaluate_model(
         self,
         model: nn.Module,

@@ -1,0 +1,5 @@
+"""The step is the momentum's."""
+
+REJECTED_BY = "test_momentum_looks_ahead"
+BASE = "rungs_plain"
+CHANGES = (("ahead = beta * momentum + (1 - beta) * gradients", "ahead = momentum"),)
