@@ -224,6 +224,8 @@ def test_gradients_pass_where_the_numbers_did(adapters):
 def test_impossible_fractions_are_refused(adapters, drop_fraction):
     try:
         adapters.run_dropout(drop_fraction=drop_fraction, is_training=True, in_features=torch.ones(3))
+    except NotImplementedError:  # not begun is no refusal
+        raise
     except Exception:
         return
     expect(

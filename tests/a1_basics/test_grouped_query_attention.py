@@ -173,6 +173,8 @@ def test_heads_that_cannot_be_shared_are_refused(adapters):
     weights, x = projections(8, 4, 3, seed=18), numbers(2, 5, 8, seed=19)
     try:
         attend(adapters, weights, x, 4, 3)
+    except NotImplementedError:  # not begun is no refusal
+        raise
     except Exception:
         return
     expect(
