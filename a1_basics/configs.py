@@ -312,19 +312,9 @@ def shakespeare_char() -> LadderRun:
 
 def ladder_on_one_gpu() -> LadderRun:
     """one GPU: all rungs at nanoGPT's width, 20M characters each"""
-    return LadderRun(
-        d_model=384,
-        num_layers=6,
-        num_heads=6,
-        num_kv_heads=2,
-        context_length=256,
-        dropout=0.2,
-        steps=2500,
-        batch_size=32,  # more would read the plays to death: at this width a million characters are few
-        train_tokens=0,
-        max_learning_rate=2e-3,  # what suits the top rung at this width
-        evaluate_batches=16,
-        precision="auto",
+    full = shakespeare_char()
+    return dataclasses.replace(
+        full, name="ladder", rungs=(), num_kv_heads=2, batch_size=32, sample_tokens=300
     )
 
 

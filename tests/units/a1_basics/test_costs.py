@@ -56,6 +56,11 @@ def test_the_public_run_takes_an_h100_the_public_time():
     assert 30 * 60 <= accounting.training_work(job).seconds(H100) <= 40 * 60
 
 
+def test_a_narrow_model_keeps_a_card_waiting_and_a_wide_one_does_not():
+    assert H100.flops_per_second(256) == pytest.approx(H100.flops_per_second(512) / 2)
+    assert H100.flops_per_second(32_768) == H100.flops_per_second(16_384)
+
+
 def test_no_model_is_counted_faster_than_cards_have_been_seen_to_train():
     """At most 43 per cent of 989 TFLOP/s, which Llama 3 reports for matrices of width 16,384 on many H100."""
     assert H100.flops_per_second(16_384) <= 0.43 * 989e12
