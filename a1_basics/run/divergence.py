@@ -3,6 +3,8 @@
 Each pair changes one thing. Where the model as it stands is too robust to be hurt at this size, it is first made
 fragile, in both runs of the pair: without norms gradients explode, and clipping is all that holds them; post-norm
 blocks are what warm-up was invented for.
+
+Whether a pair shows what it is meant to show is measured, not promised: each row carries a verdict.
 """
 
 import dataclasses
@@ -13,14 +15,16 @@ from typing import Any
 from a1_basics.model.variants import no_norm, post_norm
 from a1_basics.studies import DIVERGENCE, Divergence
 from a1_basics.training.half_precision import scaled_float16_step, unscaled_float16_step
-from a1_basics.training.sweep import Member, job_of, run_sweep, sweep_plan
+from a1_basics.training.sweep import DIVERGED, FINISHED, Member, Rows, job_of, run_sweep, sweep_plan
 from shared.doors.protocols import TrainJob
 from shared.runs.program import run_program
+from shared.store.kinds import read_runs
 
 INPUTS = {"shards": "Shards"}
 OUTPUTS = {"table": "Runs"}
 
 NO_CLIPPING = 1e9  # a norm that no gradient of float32 weights reaches before the loss is infinite
+HURT_NATS = 0.1  # held-out loss; seeds differ by some hundredths at these sizes
 
 
 def members(config: Divergence) -> list[Member]:
@@ -69,9 +73,32 @@ def at_rate(job: TrainJob, rate: float) -> TrainJob:
     return dataclasses.replace(job, max_learning_rate=rate, min_learning_rate=rate / 10)
 
 
+def with_verdicts(rows: Rows) -> Rows:
+    """The rows, each with what its pair has shown."""
+    found = []
+    for broken, cured in zip(rows[::2], rows[1::2], strict=True):
+        shown = verdict(broken, cured)
+        found += [{**broken, "verdict": shown}, {**cured, "verdict": shown}]
+    return found
+
+
+def verdict(broken: Mapping[str, Any], cured: Mapping[str, Any]) -> str:
+    """Whether the run was lost without its cure, hurt, or neither."""
+    if cured["status"] == DIVERGED:
+        return "not cured"
+    if broken["status"] == DIVERGED:
+        return "lost" if cured["status"] == FINISHED else "cannot be told"
+    if not broken["status"] == cured["status"] == FINISHED:
+        return "cannot be told"
+    worse_nats = broken["validation_loss_nats"] - cured["validation_loss_nats"]
+    return f"hurt by {worse_nats:.2f} nats" if worse_nats >= HURT_NATS else "not provoked at this size"
+
+
 def main(config: Divergence) -> None:
     """Publish the Runs `config.name`."""
-    run_sweep("divergence", config, members(config))
+    rows, _ = read_runs(run_sweep("divergence", config, members(config), with_verdicts))
+    for row in rows[::2]:
+        print(f"  {row['problem']}: {row['verdict']}")
 
 
 def plan(config: Divergence) -> Mapping[str, Any]:

@@ -4,6 +4,10 @@ A member is a training job with the columns that tell it apart from the others a
 another model or another step. Its directory lies under the sweep's and is keyed by everything that decides its outcome:
 a finished member is never run again, whatever becomes of the sweep around it. That a run diverges, or does not fit into
 memory, is a result like any other and not an error.
+
+A run *diverged* when a number was not finite, or when it ended clearly above where its own weights stood before the
+first step. It is held against itself, on the same text, and not against guessing: a short run at a low rate has learned
+little and may still lie above ln(vocabulary), and a model without norms begins far above it.
 """
 
 import dataclasses
@@ -23,20 +27,32 @@ from torch import nn
 from a1_basics.configs import MEASURED
 from a1_basics.studies import Study
 from a1_basics.training.checks import check_job
+from a1_basics.training.evaluate import evaluate
 from a1_basics.training.loop import MakeStep, fresh_model, run_language_model
+from a1_basics.training.memory import device_bytes, forget_peak, peak_bytes
+from a1_basics.training.parts import fill_slots
 from a1_basics.training.step import TrainState, language_model_step
 from shared import accounting, costs
+from shared.device import pick_device
 from shared.doors.protocols import BasicsDoor, ModelConfig, TrainJob
 from shared.doors.resolve import door, source_roots
 from shared.errors import DivergenceError
 from shared.runs.config import write_json
+from shared.runs.guard import Guard
 from shared.runs.runlog import VALIDATION_LOSS, read_log
 from shared.runs.steps import already_made, recorded, step_key
 from shared.store.artifacts import Artifact, Store
 from shared.store.kinds import Shards, read_shards, read_tokenizer, write_runs
 
 FINISHED, DIVERGED, OUT_OF_MEMORY = "finished", "diverged", "out of memory"
+DIVERGED_RISE_NATS = (
+    Guard().rise
+)  # the guard's measure: held-out tokens have become e times less likely than untrained
 _RESULT = "result.json"
+
+
+Rows = Sequence[Mapping[str, Any]]
+Judge = Callable[[Rows], Rows]
 
 
 @dataclass(frozen=True)
@@ -81,8 +97,12 @@ def job_of(study: Study, **changes: Any) -> TrainJob:
     return dataclasses.replace(job, **changes)
 
 
-def run_sweep(experiment: str, study: Study, members: Sequence[Member]) -> Artifact:
+def run_sweep(
+    experiment: str, study: Study, members: Sequence[Member], judge: Judge | None = None
+) -> Artifact:
     """Run every member that has not finished yet and publish their table; the Runs artifact.
+
+    `judge` reads the whole table and gives each row the columns that follow from the others.
 
     Raises:
         ConfigError, ArtifactError: settings or shards that cannot work; seen before the first member begins.
@@ -113,6 +133,7 @@ def run_sweep(experiment: str, study: Study, members: Sequence[Member]) -> Artif
         curves[member.name] = read_log(run_dir / "log.jsonl") if (run_dir / "log.jsonl").exists() else []
         rows.append(_row(member, result, curves[member.name]))
         print(_line(rows[-1]), flush=True)
+    rows = judge(rows) if judge else rows
     config = {"experiment": experiment} | recorded(study)
     with store.draft("Runs", config=config, parents=inputs, name=study.name, key=key) as draft:
         write_runs(draft, rows, curves)
@@ -153,12 +174,14 @@ def _result(
     if ended.exists():
         _remove_checkpoints(run_dir)  # once more: a process may have been killed while it did
         return json.loads(ended.read_text(encoding="utf-8"))
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    device = pick_device(member.job.device)
     model = fresh_model(member.job, member.build or parts.build_model)
     count = sum(parameter.numel() for parameter in model.parameters())
     result: dict[str, Any] = {"parameters": count, "status": FINISHED, "reason": "", "seconds": None}
+    forget_peak(device)
     try:
+        untrained = untrained_loss(member.job, parts, model, shards, token_bytes)
+        result["untrained_loss_nats"] = untrained
         done = run_language_model(
             member.job, parts, model, shards, token_bytes, run_dir, make_step=member.make_step,
             config=member.identity(),
@@ -166,9 +189,9 @@ def _result(
         result["seconds"] = done.train_seconds
         if member.finish is not None:
             result |= member.finish(done.state)
-        loss, guess = done.metrics[VALIDATION_LOSS], math.log(member.job.model.vocab_size)
-        if loss >= guess:  # finite to the end, and worth less than knowing nothing
-            worse = f"ended at {loss:.2f} nats per token, where guessing scores {guess:.2f}"
+        loss = done.metrics[VALIDATION_LOSS]
+        if has_diverged(loss, untrained):
+            worse = f"ended at {loss:.2f} nats per token, having begun at {untrained:.2f}"
             result |= {"status": DIVERGED, "reason": worse}
     except DivergenceError as error:
         result |= {"status": DIVERGED, "reason": str(error.__cause__ or error)}
@@ -176,6 +199,7 @@ def _result(
         if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
             raise
         result |= {"status": OUT_OF_MEMORY, "reason": str(error).splitlines()[0]}
+    result |= {"peak_memory_bytes": peak_bytes(device), "device_memory_bytes": device_bytes(device)}
     del model
     gc.collect()
     if torch.cuda.is_available():
@@ -189,6 +213,34 @@ def _result(
 def _remove_checkpoints(run_dir: Path) -> None:
     """Its curve and result are all that is asked of a run that has ended."""
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+
+
+def has_diverged(loss_nats: float, untrained_nats: float) -> bool:
+    """Whether a run that ended with this held-out loss is worse than none, beyond what can be chance.
+
+    >>> [has_diverged(loss, 6.24) for loss in (2.9, 6.26, 7.2, 9.1, math.nan)]
+    [False, False, False, True, True]
+    """
+    return not loss_nats <= untrained_nats + DIVERGED_RISE_NATS  # NaN is not below anything
+
+
+def untrained_loss(
+    job: TrainJob, parts: BasicsDoor, model: nn.Module, shards: Shards, token_bytes: Any
+) -> float:
+    """Held-out loss in nats per token before the first step, on the text that the run is evaluated on."""
+    attend = fill_slots(parts, model, job.model)
+    model.eval()
+    found = evaluate(
+        model,
+        shards.tokens("val"),
+        token_bytes,
+        job.model.context_length,
+        job.batch_size // job.microbatches,
+        max_batches=job.evaluate_batches * job.microbatches,
+        attend=attend,
+    )
+    model.train()
+    return found.nats_per_token
 
 
 def _row(member: Member, result: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -208,7 +260,6 @@ def _row(member: Member, result: Mapping[str, Any], curve: Sequence[Mapping[str,
         "best_validation_loss_nats": min(losses, default=math.inf),
         "seconds": seconds,
         "tokens_per_second": done.train_tokens / seconds if seconds else 0.0,
-        "peak_memory_bytes": max((record.get("memory_bytes", 0.0) for record in curve), default=0.0),
     }
 
 
