@@ -92,6 +92,13 @@ class Climb:
         whole = read_shards(source)
         self.shards = LastTokens(whole.artifact, whole.table, config.train_tokens)
         self.files = read_tokenizer(store.open(source.parents["tokenizer"], "Tokenizer"))
+        if self.files.type != "chars":
+            raise ConfigError(
+                f"the tokens of {config.shards!r} are of kind {self.files.type!r}; the ladder wants single characters, "
+                "since it compares nats per character. Make such: python -m a1_basics.run.train_tokenizer --kind chars "
+                "--corpus NAME --name characters; python -m a1_basics.run.encode --corpus NAME --tokenizer characters "
+                "--name characters; then --shards characters"
+            )
 
     def rung(self, name: str) -> tuple[str, Artifact]:
         """A rung's row, curve and sample, as Runs of their own: made before, or now."""

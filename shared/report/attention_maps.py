@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 
 from shared.report.markup import Html, tag, together
 from shared.report.parts import figure
-from shared.report.plots import FONT_POINTS, PALETTE, STYLE, save
+from shared.report.plots import FONT_POINTS, PALETTE, STYLE, WIDTH_INCHES, save
 
 TOKEN_INCHES, HEAD_INCHES = 0.155, 1.75
+REM_PER_INCH = 60 / WIDTH_INCHES  # as in a figure of full width, so that letters are of one size
 INK = LinearSegmentedColormap.from_list("ink", [PALETTE["paper"], PALETTE["series-0"]])
 
 
@@ -28,8 +29,12 @@ def attention_section(report: Mapping[str, Any], folder: Path) -> Html:
         if change == 0
         else f"Overwriting the future changes earlier logits by up to {change:g}: the model looks ahead."
     )
-    mask = draw_mask(folder / "attention_mask.png", report)
+    drawn_mask = draw_mask(folder / "attention_mask.png", report)
+    width_rem = REM_PER_INCH * mask_inches(
+        len(report["tokens"])
+    )  # few tokens are not blown up to fill the column
     maps = draw_maps(folder / "attention_maps.png", report)
+    mask = figure(drawn_mask, "the causal mask", "The mask, with the tokens.")
     caption = (
         "Rows are the tokens that look, columns those they look at, darker where the weight is larger. Above the "
         "diagonal lies the future: nothing there has any weight."
@@ -37,7 +42,7 @@ def attention_section(report: Mapping[str, Any], folder: Path) -> Html:
     return together(
         tag("h2", "What each head looks at"),
         tag("p", verdict, class_="note"),
-        figure(mask, "the causal mask", "The mask, with the tokens."),
+        tag("div", mask, style=f"max-width:{width_rem:.1f}rem"),
         figure(maps, caption, caption),
     )
 
@@ -45,7 +50,7 @@ def attention_section(report: Mapping[str, Any], folder: Path) -> Html:
 def draw_mask(path: Path, report: Mapping[str, Any]) -> Path:
     """The mask with its tokens written along both sides."""
     tokens = [visible_token(token) for token in report["tokens"]]
-    side = 1.1 + TOKEN_INCHES * len(tokens)
+    side = mask_inches(len(tokens))
     with mpl.rc_context(STYLE):
         drawing = Figure(figsize=(side, side), layout="constrained")
         FigureCanvasAgg(drawing)
@@ -54,6 +59,11 @@ def draw_mask(path: Path, report: Mapping[str, Any]) -> Path:
         axes.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=FONT_POINTS - 2)
         axes.set_yticks(range(len(tokens)), tokens, fontsize=FONT_POINTS - 2)
         return save(drawing, path)
+
+
+def mask_inches(num_tokens: int) -> float:
+    """How wide the mask is drawn: its tokens, and the room for their names."""
+    return 1.1 + TOKEN_INCHES * num_tokens
 
 
 def draw_maps(path: Path, report: Mapping[str, Any]) -> Path:

@@ -112,15 +112,10 @@ def learning_rate_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     """Loss against rate; where it diverges; and how far the best rate lies from that edge."""
     finished = [row for row in rows if row["status"] == "finished"]
     diverged = [row for row in rows if row["status"] == "diverged"]
+    words = rates_reading(rows)
+    if not finished:
+        return together(tag("h2", "Learning rate"), tag("p", words, class_="note"))
     best = min(finished, key=lambda row: row["validation_loss_nats"])
-    words = f"The best rate is {best['max_learning_rate']:g}, with {best['validation_loss_nats']:.3f} nats per token."
-    if diverged:
-        edge = min(row["max_learning_rate"] for row in diverged)
-        words += (
-            f" Runs diverge from {edge:g} on, {edge / best['max_learning_rate']:,.0f} times that rate: clipping and "
-            "Adam's division by its own second moment bound every step, so that between the best rate and the edge a "
-            "run does not blow up but stops learning."
-        )
     final = Curve(
         "after training",
         [row["max_learning_rate"] for row in finished],
@@ -150,6 +145,44 @@ def learning_rate_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     )
 
 
+def rates_reading(rows: Rows) -> str:
+    """What a sweep over rates shows, and no more than that."""
+    finished = [row for row in rows if row["status"] == "finished"]
+    if not finished:
+        return "No run of the sweep came to its end: its lowest rate is too high, or something else is wrong."
+    best = min(finished, key=lambda row: row["validation_loss_nats"])
+    rate = best["max_learning_rate"]
+    words = f"The best rate is {rate:g}, with {best['validation_loss_nats']:.3f} nats per token."
+    lost = [row["max_learning_rate"] for row in rows if row["status"] == "diverged"]
+    below = [lost_rate for lost_rate in lost if lost_rate < rate]
+    if below:
+        words += f" Runs at lower rates diverged ({listed(below)}): not the rate is to blame there."
+    edge = min((lost_rate for lost_rate in lost if lost_rate > rate), default=None)
+    if edge is None:
+        return words + " No higher rate diverged: the edge lies beyond this sweep."
+    words += f" Runs diverge from {edge:g} on, {edge / rate:,.0f} times that rate."
+    stalled = [
+        row["max_learning_rate"]
+        for row in finished
+        if rate < row["max_learning_rate"] < edge and nats_learned(row) < nats_learned(best) / 2
+    ]
+    if stalled:
+        words += (
+            f" Below that edge ({listed(stalled)}) a run does not blow up but learns less than half as much: clipping "
+            "and Adam's division by its own second moment bound every step."
+        )
+    return words
+
+
+def nats_learned(row: Mapping[str, Any]) -> float:
+    """How far a run's held-out loss fell from that of its own fresh weights."""
+    return row["untrained_loss_nats"] - row["validation_loss_nats"]
+
+
+def listed(rates: Sequence[float]) -> str:
+    return ", ".join(f"{rate:g}" for rate in rates)
+
+
 def batch_size_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     """Loss against batch size, the tokens being the same."""
     lines = []
@@ -166,8 +199,7 @@ def batch_size_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     refused = [row for row in rows if row["status"] == "out of memory"]
     words = (
         f"For the same {short_count(best['train_tokens'])} tokens the best batch holds {best['batch_tokens']:,} "
-        f"({best['rule']}): {best['validation_loss_nats']:.3f} nats per token. Larger batches take fewer "
-        "steps, smaller ones noisier steps and more time."
+        f"({best['rule']}): {best['validation_loss_nats']:.3f} nats per token, in {best['steps']:,} steps."
     )
     if refused:
         words += f" From {min(row['batch_tokens'] for row in refused):,} tokens on, a batch does not fit into memory."
@@ -206,12 +238,10 @@ def divergence_section(rows: Rows, curves: Curves, folder: Path) -> Html:
     """Each problem beside its cure."""
     pairs = []
     for broken, cured in zip(rows[::2], rows[1::2], strict=True):
-        ends = "ends" if broken["status"] == "finished" else broken["reason"]
-        if broken["status"] == "finished":
-            ends = f"ends at {broken['validation_loss_nats']:.3f} nats per token"
+        ends = ending(broken)
         caption = (
-            f"{broken['problem'].capitalize()} (model {broken['model']}): {ends}. Cured, it ends at "
-            f"{cured['validation_loss_nats']:.3f}."
+            f"{broken['problem'].capitalize()} (model {broken['model']}): {broken['verdict']}. As it was, it {ends}; "
+            f"cured, it {ending(cured)}."
         )
         lines = [
             dataclasses.replace(curve, label=label, colour=colour)
@@ -229,9 +259,22 @@ def divergence_section(rows: Rows, curves: Curves, folder: Path) -> Html:
         pairs.append(figure(picture, caption, caption))
     return together(
         tag("h2", "Four ways to lose a run"),
-        tag("p", "Each provoked, then cured; within a pair one thing differs. Training loss.", class_="note"),
+        tag("p", verdicts_reading(rows), class_="note"),
         [tag("div", pairs[start : start + 2], class_="pair") for start in range(0, len(pairs), 2)],
     )
+
+
+def ending(row: Mapping[str, Any]) -> str:
+    """How a run came to its end."""
+    if row["status"] == "finished":
+        return f"ends at {row['validation_loss_nats']:.3f} nats per token"
+    return f"{row['status']}: {row['reason']}"
+
+
+def verdicts_reading(rows: Rows) -> str:
+    """What the pairs showed at this size; that a problem was provoked is a finding, not a promise."""
+    told = "; ".join(f"{row['problem']}: {row['verdict']}" for row in rows[::2])
+    return f"Each tried without its cure and with it; within a pair one thing differs. {told}. Training loss."
 
 
 def scaling_audit_section(rows: Rows, curves: Curves, folder: Path) -> Html:

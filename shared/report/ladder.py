@@ -35,6 +35,7 @@ INPUTS = {"ladder": "Runs"}
 OUTPUTS = {"report": "Report"}
 
 ROW_INCHES, FRAME_INCHES = 0.285, 0.75
+NUM_MILESTONES = 3
 Rows = Sequence[Mapping[str, Any]]
 Curves = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -97,10 +98,10 @@ def ladder_section(rows: Rows, curves: Curves, folder: Path) -> Html:
         tag("h2", "What each rung brings"),
         figure(wide, words, caption, narrow=narrow),
         ladder_table(rows),
-        curves_figure(curves, folder),
+        curves_figure(rows, curves, folder),
         tag("h2", "What each rung writes"),
         tag("p", "Each goes on from the same held-out characters, set bold. Unedited.", class_="note"),
-        tag("div", [sample_block(row) for row in rows], class_="samples"),
+        tag("div", [sample_block(row) for row in rows], class_="samples in-rows"),
     )
 
 
@@ -161,21 +162,43 @@ def ladder_table(rows: Rows) -> Html:
     return together(table(heads, cells), tag("p", note, class_="note", style="margin-top:0.75rem"))
 
 
-def curves_figure(curves: Curves, folder: Path) -> Html | None:
-    """Held-out loss along training, one curve for each rung that was trained."""
-    drawn = []
-    for name, records in curves.items():
-        x, y = series(records, VALIDATION_LOSS)
-        if len(x) > 1:
-            drawn.append(Curve(name, x, y))
-    if not drawn:
+def curves_figure(rows: Rows, curves: Curves, folder: Path) -> Html | None:
+    """Held-out loss along training: a curve for each rung that was trained, darker the higher it stands.
+
+    Only the ends of the climb and the largest falls between are named; the table names all.
+    """
+    points = {name: series(records, VALIDATION_LOSS) for name, records in curves.items()}
+    points = {name: found for name, found in points.items() if len(found[0]) > 1}
+    if not points:
         return None
+    named = milestones([row["run"] for row in rows if row["run"] in points], rows)
+    drawn = [
+        Curve(
+            name if name in named else "",
+            *found,
+            colour=0,
+            opacity=0.25 + 0.75 * (place + 1) / len(points),
+        )
+        for place, (name, found) in enumerate(points.items())
+    ]
     path = loss_curves(folder / "curves.png", drawn, height_inches=4.6, y_label="held-out loss, nats")
+    last = [*points][-1]
+    whole = next(row["validation_loss_nats"] for row in rows if row["run"] == last)
     return figure(
         path,
         "held-out loss of every rung over its training",
-        "The same along training, on a part of the held-out text.",
+        "The same along training, a line for each rung, darker the higher it stands. These are measured on the first "
+        f"part of the held-out text, those above on all of it: {last} ends here at {points[last][1][-1]:.3f}, there at "
+        f"{whole:.3f}.",
     )
+
+
+def milestones(trained: Sequence[str], rows: Rows) -> set[str]:
+    """The first and the last trained rung, and the three between that brought the largest falls."""
+    losses = {row["run"]: row["validation_loss_nats"] for row in rows}
+    falls = {after: losses[before] - losses[after] for before, after in pairwise(trained)}
+    between = sorted(trained[1:-1], key=lambda name: falls[name], reverse=True)
+    return {trained[0], trained[-1], *between[:NUM_MILESTONES]}
 
 
 def sample_block(row: Mapping[str, Any]) -> Html:

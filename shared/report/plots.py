@@ -6,6 +6,7 @@ follows the reader's light or dark theme. Equal data give equal bytes.
 matplotlib's object interface only: no global state, no display, safe in threads.
 """
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -71,12 +72,15 @@ STYLE: dict[Any, Any] = {
 class Curve:
     """One line: what is measured, and where it was measured."""
 
-    label: str
+    label: str  # empty: none is written
     x: Sequence[float]
     y: Sequence[float]
     is_noisy: bool = False  # drawn faint, with its running mean on top
     has_points: bool = False  # few measurements: each is marked
     colour: int | None = None  # index into the series colours; None: by order
+    opacity: float = (
+        1.0  # of the line, not of its label: one colour from light to dark for curves that are in order
+    )
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ def loss_curves(
         levels = [baseline.y for baseline in baselines]
         set_y_limits(axes, drawn, levels, log_y=log_y)
         labels += [draw_baseline(axes, baseline) for baseline in baselines]
+        labels = [label for label in labels if label[0]]
         axes.set_xlabel(x_label)
         axes.set_title(y_label, loc="left", fontsize=FONT_POINTS, color=PALETTE["muted"], pad=4)
         heading = (
@@ -154,7 +159,7 @@ def cleaned(curve: Curve, *, log_x: bool, log_y: bool) -> Curve:
         if math.isfinite(x) and math.isfinite(y) and (x > 0 or not log_x) and (y > 0 or not log_y)
     ]
     x, y = [point[0] for point in points], [point[1] for point in points]
-    return Curve(curve.label, x, y, curve.is_noisy, curve.has_points, curve.colour)
+    return dataclasses.replace(curve, x=x, y=y)
 
 
 def running_mean(values: Sequence[float], half_life: float) -> list[float]:
@@ -185,7 +190,16 @@ def draw_curve(axes: Axes, curve: Curve, order: int) -> tuple[str, float, str]:
         axes.plot(curve.x, y, color=colour, linewidth=0.8, alpha=0.3)
         y = running_mean(y, half_life=max(1.0, len(y) / 80))
     style = {"marker": "o", "markersize": 4, "markerfacecolor": colour} if curve.has_points else {}
-    axes.plot(curve.x, y, color=colour, linewidth=1.8, solid_capstyle="round", clip_on=False, **style)
+    axes.plot(
+        curve.x,
+        y,
+        color=colour,
+        alpha=curve.opacity,
+        linewidth=1.8,
+        solid_capstyle="round",
+        clip_on=False,
+        **style,
+    )
     return curve.label, y[-1], colour
 
 

@@ -22,6 +22,7 @@ from shared.store.kinds import (
     write_runs,
     write_tokenizer,
 )
+from tests.units.a1_basics.byte_shards import save_byte_shards
 
 END = "<|endoftext|>"
 TEXT = "the cat sat on the mat and the dog sat on the log; " * 40
@@ -77,9 +78,8 @@ def test_all_rungs_stand_in_one_table_with_a_curve_and_a_sample(config, capsys):
     for row in rows:
         assert row["new"]
         assert row["parameters"] > 0
-        assert 0 < row["validation_loss_nats"] < 10
         assert row["prompt"] == TEXT[7:11]
-        assert len(row["sample"]) <= 8
+        assert 0 < len(row["sample"]) <= 8
     assert rows[0]["steps"] == 0
     assert {len(curves[row["run"]]) > 1 for row in rows[1:]} == {True}
     assert {row["train_tokens"] for row in rows[1:]} == {2 * 2 * 16}
@@ -88,6 +88,24 @@ def test_all_rungs_stand_in_one_table_with_a_curve_and_a_sample(config, capsys):
     text = Store(config.store).open("ladder", "Report").file("index.html").read_text(encoding="utf-8")
     assert all(f"{row['validation_loss_nats']:.3f}" in text for row in rows)
     assert text.count("<article") == len(rows)
+
+
+def test_the_first_rungs_fall_where_the_text_wants_what_they_bring(config):
+    """In "the cat sat on the mat" a letter alone leaves more open than the letters before it do."""
+    ladder.main(
+        few(config, "counted bigram", "neural bigram", "averaging", "one head", steps=100, batch_size=8)
+    )
+    rows, _ = read_runs(Store(config.store).open("ladder", "Runs"))
+    loss = {row["run"]: row["validation_loss_nats"] for row in rows}
+    assert loss["one head"] < loss["averaging"] < loss["neural bigram"]
+
+
+def test_tokens_that_are_no_characters_are_refused_with_the_command_that_makes_some(config):
+    store = Store(config.store)
+    save_byte_shards(store, "pieces", TEXT.encode())
+    with pytest.raises(ConfigError, match=r"'bpe'.*single characters.*train_tokenizer --kind chars"):
+        ladder.main(dataclasses.replace(config, shards="pieces"))
+    assert not config.runs.exists()
 
 
 def test_a_finished_rung_is_not_trained_again(config, monkeypatch):

@@ -19,6 +19,7 @@ def row(name: str, loss: float, **facts):
         "steps": 8,
         "train_tokens": 8000,
         "parameters": 9,
+        "untrained_loss_nats": 6.0,
     }
     return {
         "run": name,
@@ -55,7 +56,7 @@ def all_sweeps(store: Store, rate: float = 1.0) -> list[str]:
         for size in (1, 4)
     ]
     pairs = [
-        row(f"{problem}{end}", loss, problem=problem, model="as it stands")
+        row(f"{problem}{end}", loss, problem=problem, model="as it stands", verdict="lost")
         for problem in ("no clipping", "no warm-up")
         for end, loss in (("", math.inf), (", cured", 2.5))
     ]
@@ -92,7 +93,8 @@ def test_every_sweep_has_a_section_that_reads_its_rows(page):
         "diverge from 1 on, 100 times that rate",
         "the best batch holds 1 ",
         "no norm +0.250; post-norm diverged",
-        "step 3 gave loss_nats=nan. Cured, it ends at 2.500.",
+        "no clipping: lost; no warm-up: lost",
+        "diverged: step 3 gave loss_nats=nan; cured, it ends at 2.500",
         "Of another kind",
         "the model is causal",
     ):
@@ -113,6 +115,34 @@ def test_the_page_does_not_depend_on_measured_times(tmp_path):
     assert slow == fast
     costs = [(folder / "measured" / "cost.js").read_text(encoding="utf-8") for folder in pages]
     assert costs[0] != costs[1]
+
+
+def rates(*pairs: tuple[float, float]) -> list[dict]:
+    return [row(f"rate {rate:g}", loss, max_learning_rate=rate) for rate, loss in pairs]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said", "unsaid"),
+    [
+        (((0.1, 4.0), (1.0, math.inf)), "diverge from 1 on, 10 times", "Adam"),
+        (((0.1, 3.0), (0.3, 5.5), (1.0, math.inf)), "edge (0.3) a run does not blow up", "lower rates"),
+        (((0.1, 3.0), (0.3, 3.1), (1.0, math.inf)), "diverge from 1 on", "Adam"),
+        (((0.001, math.inf), (0.1, 3.0)), "lower rates diverged (0.001)", "diverge from"),
+        (((0.01, 4.0), (0.1, 3.0)), "No higher rate diverged", "diverge from"),
+        (((0.1, math.inf),), "No run of the sweep came to its end", "best"),
+    ],
+)
+def test_the_reading_of_rates_follows_the_rows(pairs, said, unsaid, tmp_path):
+    words = experiments.rates_reading(rates(*pairs))
+    assert said in words
+    assert unsaid not in words
+
+
+def test_a_small_mask_is_not_blown_up():
+    from shared.report.attention_maps import mask_inches
+    from shared.report.plots import WIDTH_INCHES
+
+    assert mask_inches(8) < WIDTH_INCHES / 2 < mask_inches(24)
 
 
 def test_a_model_that_looks_ahead_is_called_so(tmp_path):
