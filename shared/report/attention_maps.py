@@ -30,9 +30,9 @@ def attention_section(report: Mapping[str, Any], folder: Path) -> Html:
         else f"Overwriting the future changes earlier logits by up to {change:g}: the model looks ahead."
     )
     drawn_mask = draw_mask(folder / "attention_mask.png", report)
-    width_rem = REM_PER_INCH * mask_inches(
-        len(report["tokens"])
-    )  # few tokens are not blown up to fill the column
+    # few tokens or heads are not blown up to fill the column
+    mask_rem = REM_PER_INCH * mask_inches(len(report["tokens"]))
+    maps_rem = REM_PER_INCH * maps_inches(len(report["maps"][0]))
     maps = draw_maps(folder / "attention_maps.png", report)
     mask = figure(drawn_mask, "the causal mask", "The mask, with the tokens.")
     caption = (
@@ -42,8 +42,8 @@ def attention_section(report: Mapping[str, Any], folder: Path) -> Html:
     return together(
         tag("h2", "What each head looks at"),
         tag("p", verdict, class_="note"),
-        tag("div", mask, style=f"max-width:{width_rem:.1f}rem"),
-        figure(maps, caption, caption),
+        tag("div", mask, style=f"max-width:{mask_rem:.1f}rem"),
+        tag("div", figure(maps, caption, caption), style=f"max-width:{maps_rem:.1f}rem"),
     )
 
 
@@ -66,13 +66,18 @@ def mask_inches(num_tokens: int) -> float:
     return 1.1 + TOKEN_INCHES * num_tokens
 
 
+def maps_inches(num_heads: int) -> float:
+    """How wide the maps are drawn, a column for each head."""
+    return 0.5 + HEAD_INCHES * num_heads
+
+
 def draw_maps(path: Path, report: Mapping[str, Any]) -> Path:
     """A row of maps for each layer, a column for each head."""
     maps = np.array(report["maps"])
     num_layers, num_heads = maps.shape[:2]
     with mpl.rc_context(STYLE):
         drawing = Figure(
-            figsize=(0.5 + HEAD_INCHES * num_heads, 0.4 + HEAD_INCHES * num_layers), layout="constrained"
+            figsize=(maps_inches(num_heads), 0.4 + HEAD_INCHES * num_layers), layout="constrained"
         )
         FigureCanvasAgg(drawing)
         grid = drawing.subplots(num_layers, num_heads, squeeze=False)
