@@ -17,13 +17,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared.doors.load import lacking
 from shared.errors import ConfigError, WorkspaceError
 from shared.runs.config import did_you_mean
-from shared.runs.launch import KINDS, Command, Launch, launch, read_site
+from shared.runs.launch import INTERRUPTED, KINDS, Command, Launch, add_options, asked, launch
 
 SCALES = ("tiny", "toy", "one_gpu", "cluster")
 
@@ -70,6 +70,8 @@ SIZES = {
 }
 EXPERIMENTS = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
 RESUMED = ("encode", "train_lm", "ladder", *EXPERIMENTS)  # they keep unfinished work under `runs`
+# They compute on a GPU, when jobs ask for any.
+ON_GPU = ("train_lm", "evaluate_lm", "generate", "attention_probe", "ladder", *EXPERIMENTS)
 LIBRARY = "python_library"  # the Corpus of Python's standard library, the same at every scale
 PLAYS = "tinyshakespeare"  # what the ladder reads: figures of it are known from elsewhere
 FOR_THE_REFERENCE = ("a1_basics.run.tokenizer_sweep",)  # rules for cutting text cross no door
@@ -224,6 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         steps = journey(options.name, options.scale, options.text)
         lent = lacking(step.program for step in steps)
+        how = replace(asked(options), folder=Path(options.runs) / "launch")
     except WorkspaceError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -236,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{step.purpose}: {shown(program, flags)}")
         return 0
     began = time.perf_counter()
-    run_step = runner_of(options.launch)
+    run_step = runner_of(how)
     warm_up(run_step)
     for number, (step, (program, flags)) in enumerate(zip(steps, commands, strict=True), start=1):
         step_began = time.perf_counter()
@@ -263,10 +266,13 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--impl", default="reference", help="whose code: reference, learner, a package, a path (IMPL=)"
     )
-    parser.add_argument("--launch", choices=KINDS, default="local", help="where the programs run (LAUNCH=)")
+    parser.add_argument(
+        "--launch", dest="kind", choices=KINDS, default="local", help="where the programs run (LAUNCH=)"
+    )
     parser.add_argument("--store", default="artifacts", help="where artifacts lie")
     parser.add_argument("--runs", default="runs", help="where unfinished runs lie")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and do nothing")
+    add_options(parser)
     return parser
 
 
@@ -288,18 +294,20 @@ def shown(program: str, flags: Sequence[str]) -> str:
     return f"python -m {program} {shlex.join(flags)}".strip()
 
 
-def runner_of(kind: str) -> Callable[[str, list[str]], int]:
+def runner_of(how: Launch) -> Callable[[str, list[str]], int]:
     """How each step runs: in a fork of this process where that is safe, or launched over ranks or on a cluster."""
-    if kind == "local":
+    if how.kind == "local":
         return run_in_fork if hasattr(os, "fork") and sys.platform == "linux" else run_in_subprocess
 
     def run_launched(program: str, flags: list[str]) -> int:
+        is_for_gpu = program.rpartition(".")[2] in ON_GPU
         try:
-            how = Launch(kind=kind, site=read_site(None))  # type: ignore[arg-type]
-            return launch([Command(program, tuple(flags))], how)[0]
+            return launch([Command(program, tuple(flags))], how if is_for_gpu else replace(how, gpus=0))[0]
         except WorkspaceError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
+        except KeyboardInterrupt:
+            return INTERRUPTED
 
     return run_launched
 

@@ -8,6 +8,11 @@
 Options come before the program's name, its flags after it. With --dry-run nothing starts: a cluster's batch script, or
 the command, is printed. A job that is pre-empted, reaches its time limit or loses its node is queued again and goes on
 from its last checkpoint, because every program does when the same command is given twice.
+
+What a cluster wants to know beside that (partition, account, modules) is said once, in site.toml: docs/slurm.md. The
+journeys take the same options: make a1 SCALE=one_gpu LAUNCH=slurm ARGS="--gpus 1 --minutes 240". `make runs` lists the
+jobs with their logs. Exit status: the first of the programs' that is not 0; 2 when nothing could be started; 130 after
+Ctrl-C, which ends the waiting but no job: the same command waits for it again.
 """
 
 import argparse
@@ -28,6 +33,7 @@ from shared.runs.config import did_you_mean
 
 Kind = Literal["local", "torchrun", "slurm"]
 KINDS: tuple[Kind, ...] = ("local", "torchrun", "slurm")
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 SITE = Path("site.toml")
 
 
@@ -57,7 +63,7 @@ class Site:
     setup: tuple[str, ...] = ()  # shell lines before the program: "module load cuda/12.4"
     options: Mapping[str, str] = field(
         default_factory=dict
-    )  # any other sbatch option: {reservation = "course"}
+    )  # any other option of sbatch: {reservation = "course"}
 
 
 @dataclass(frozen=True)
@@ -180,9 +186,13 @@ def read_site(path: Path | None) -> Site:
             raise ConfigError(
                 f"site file {path}: unknown key {key!r}{did_you_mean(key, known)} Known: {known}"
             )
-        wanted = {"setup": list, "options": dict}.get(key, str)
-        if not isinstance(value, wanted):
-            raise ConfigError(f"site file {path}: {key} = {value!r} should be a {wanted.__name__}")
+        wanted, example = {
+            "setup": (list, '["module load cuda/12.4"], lines of shell'),
+            "options": (dict, '{ reservation = "course" }, options of sbatch'),
+        }.get(key, (str, '"..." in quotes'))
+        parts = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+        if not isinstance(value, wanted) or any(isinstance(part, (list, dict)) for part in parts):
+            raise ConfigError(f"site file {path}: {key} = {value!r} should be like {key} = {example}")
     setup = tuple(str(line) for line in table.pop("setup", ()))
     options = {str(key): str(value) for key, value in table.pop("options", {}).items()}
     return Site(**table, setup=setup, options=options)
@@ -207,8 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not equals or not values:
                 raise ConfigError(f"--each {text!r}: wanted FLAG=VALUE,VALUE,... of the program's own flags")
             each[key] = values.split(",")
-        asked = {each.name: getattr(options, each.name) for each in fields(Launch) if each.name != "site"}
-        how = Launch(**asked, site=read_site(options.site))
+        how = asked(options)
         commands = array(Command(options.program, tuple(options.flags)), each)
         if options.dry_run:
             print(describe(commands, how))
@@ -217,6 +226,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     except WorkspaceError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def asked(options: argparse.Namespace) -> Launch:
+    """The launch that a command line with `add_options` asks for; what it does not offer is the default.
+
+    Raises:
+        ConfigError: a size that cannot be, or a site file that is wrong.
+    """
+    known = {name: getattr(options, name, default) for name, default in vars(Launch()).items()}
+    least = {"ranks": 1, "nodes": 1, "cores": 1, "minutes": 1, "at_most": 1, "gpus": 0, "grace_seconds": 1}
+    for name, value in least.items():
+        if known[name] < value:
+            raise ConfigError(f"--{name.replace('_', '-')} {known[name]}: at least {value} is wanted")
+    if known["memory_gb"] <= 0:
+        raise ConfigError(f"--memory-gb {known['memory_gb']}: a job needs some memory")
+    if known["kind"] == "slurm" and known["grace_seconds"] >= 60 * known["minutes"]:
+        raise ConfigError(
+            f"--grace-seconds {known['grace_seconds']} leaves nothing of --minutes {known['minutes']} to work in"
+        )
+    is_for_site = options.site is not None or known["kind"] == "slurm"
+    return Launch(**{**known, "site": read_site(options.site) if is_for_site else Site()})
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What a job asks of the cluster, for every command line that launches."""
+    default = Launch()
+    add = parser.add_argument_group("with LAUNCH=slurm, for each job").add_argument
+    add("--gpus", type=int, default=default.gpus, help=f"GPUs per node (default: {default.gpus})")
+    add("--cores", type=int, default=default.cores, help=f"cores, and threads, per node ({default.cores})")
+    add("--memory-gb", type=float, default=default.memory_gb, help=f"memory per node ({default.memory_gb:g})")
+    add(
+        "--minutes",
+        type=int,
+        default=default.minutes,
+        help=f"time limit, after which it is queued again and goes on ({default.minutes})",
+    )
+    add(
+        "--grace-seconds",
+        type=int,
+        default=default.grace_seconds,
+        help=f"time to save before that ({default.grace_seconds})",
+    )
+    add("--site", type=Path, help=f"partition, account, modules ... (default: {SITE}, when there is one)")
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -229,31 +283,16 @@ def _arguments() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--launch", dest="kind", choices=KINDS, default=default.kind, help="where (LAUNCH=); default: local")
     add("--ranks", type=int, default=default.ranks, help="processes per node, started by torchrun")
-    add("--nodes", type=int, default=default.nodes, help="nodes of a job")
-    add("--gpus", type=int, default=default.gpus, help="GPUs per node of a job")
-    add("--cores", type=int, default=default.cores, help="cores per node of a job")
-    add("--memory-gb", type=float, default=default.memory_gb, help="memory per node of a job")
-    add(
-        "--minutes",
-        type=int,
-        default=default.minutes,
-        help="time limit of a job; it is queued again and goes on",
-    )
-    add(
-        "--grace-seconds",
-        type=int,
-        default=default.grace_seconds,
-        help="time to save before the end of a job",
-    )
+    add("--nodes", type=int, default=default.nodes, help="nodes of a job (LAUNCH=slurm)")
     add("--at-most", type=int, default=default.at_most, help="commands that run at once")
     add(
         "--each", action="append", default=[], metavar="FLAG=V,V", help="an array: each value, or combination"
     )
     add("--folder", type=Path, default=default.folder, help="scripts and logs")
-    add("--site", type=Path, help=f"partition, account, modules ... (default: {SITE}, when there is one)")
     add("--dry-run", action="store_true", help="print what would run, and start nothing")
     add("program", help="a module of the workspace, such as a1_basics.run.train_lm")
     add("flags", nargs=argparse.REMAINDER, help="its own flags")
+    add_options(parser)
     return parser
 
 

@@ -3,31 +3,38 @@
     with virtual_cluster(directory) as cluster:
         subprocess.run(["sinfo"], env=cluster.environment)
 
-No root, munge, systemd, cgroups or accounting database: slurmd is built with multiple-slurmd, so several nodes run on
-one host. Free ports, an own SLURM_CONF. Two partitions: `low` (the default) is pre-empted and requeued by `high`.
+No root, systemd, cgroups or accounting database: slurmd is built with multiple-slurmd, so several nodes run on one
+host. Free ports, an own SLURM_CONF, and an own munge key: slurmd listens on every address of the host and runs what it
+is sent, so only who can read the directory may send. Two partitions: `low` (the default) is pre-empted and requeued by
+`high`. A guard outlives this process and ends all that belongs to the cluster, also when this process is killed.
 As a program it keeps a cluster up for trying things by hand: python -m tests.system.slurm.cluster DIRECTORY
 """
 
 import contextlib
 import getpass
 import os
+import secrets
 import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "sinfo", "squeue", "scontrol", "scancel")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "sinfo", "squeue", "scontrol", "scancel")
 NODES = ("n1", "n2", "n3", "n4")
 GRACE_SECONDS = 20  # between the warning of a pre-emption and the kill
 LOOK_SECONDS = 0.1  # Slurm tells nobody when a state changes: one has to look
-START_SECONDS = 60  # a loaded machine is slow to start five daemons
+ATTEMPTS = 3  # at starting, each with other ports
+DAEMONS = ("munged", "slurmctld", "slurmd", "slurmscriptd")
+START_SECONDS = 120  # a loaded machine is slow to start six daemons
+PATIENCE_SECONDS = 300  # how long a test looks for something before it fails: others may work on this machine
 
 _CONF = """
 ClusterName=virtual
@@ -35,9 +42,9 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 SlurmdUser={user}
 SlurmctldPort={controller_port}
-AuthType=auth/none
-CredType=cred/none
-AuthInfo=cred_expire=5
+AuthType=auth/munge
+CredType=cred/munge
+AuthInfo=cred_expire=5,socket={socket_folder}/munge
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -50,6 +57,7 @@ ReturnToService=2
 KillWait=5
 SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0,requeue_setup_env_fail
 SlurmctldParameters=preempt_send_user_signal
+SlurmdParameters=config_overrides
 SlurmctldTimeout=10
 SlurmdTimeout=10
 PreemptType=preempt/partition_prio
@@ -98,12 +106,23 @@ class Cluster:
 
     root: Path
     environment: dict[str, str]
+    socket_folder: Path
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     is_stopping: threading.Event = field(default_factory=threading.Event)
 
     def start(self, name: str) -> None:
-        """Start the controller (`slurmctld`) or a node's daemon (`n1` ...)."""
+        """Start the controller (`slurmctld`), a node's daemon (`n1` ...) or `munged`."""
         command = ["slurmctld", "-D"] if name == "slurmctld" else ["slurmd", "-D", "-N", name]
+        if name == "munged":
+            places = {"socket": self.socket_folder / "munge", "key-file": self.root / "munge.key"}
+            places |= {f"{kind}-file": self.root / f"munged.{kind}" for kind in ("pid", "log", "seed")}
+            # --force: the directory may lie where others can write, as under /tmp; the key may not be read by them.
+            command = [
+                "munged",
+                "--foreground",
+                "--force",
+                *(f"--{key}={path}" for key, path in places.items()),
+            ]
         with (self.root / f"{name}.out").open("ab") as out:
             self.daemons[name] = subprocess.Popen(
                 command, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
@@ -128,7 +147,7 @@ class Cluster:
             )
         return done.stdout
 
-    def wait_for(self, what: str, is_so: Callable[[], bool], seconds: float = 60) -> None:
+    def wait_for(self, what: str, is_so: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
         """Look until it is so. Raises: AssertionError: it did not come in time; the controller's log is shown."""
         until = time.monotonic() + seconds
         while not is_so():
@@ -147,6 +166,17 @@ class Cluster:
         """Each node with its state."""
         return self.run("sinfo", "--noheader", "--Node", "--partition=low", "--format=%N %T").splitlines()
 
+    def is_up(self) -> bool:
+        """Whether every node waits for work. Raises: PortTaken: a daemon has ended."""
+        for name, daemon in self.daemons.items():
+            if daemon.poll() is not None:
+                said = (self.root / f"{name}.out").read_text(errors="replace")[-2000:]
+                raise PortTaken(f"{name} ended with {daemon.returncode} as it started:\n{said}")
+        with contextlib.suppress(AssertionError):  # the controller is not up yet
+            states = self.run("sinfo", "--noheader", "--Node", "--partition=low", "--format=%t").split()
+            return states == ["idle"] * len(NODES)
+        return False
+
     def state_of(self, job: str) -> str:
         """The state of a job: PENDING, RUNNING, COMPLETED, ..."""
         for word in self.run("scontrol", "-o", "show", "job", job).split():
@@ -157,9 +187,7 @@ class Cluster:
     def processes_of(self, node: str | None = None) -> list[int]:
         """This cluster's job processes (on a node) and the daemons that look after them, the daemons first."""
         steps, jobs = set(), []
-        for pid, variables in _environments().items():
-            if f"SLURM_CONF={self.environment['SLURM_CONF']}" not in variables or pid == os.getpid():
-                continue
+        for pid, variables in members_of(self.root).items():
             if _is_step_daemon(pid):
                 steps |= {pid} if node is None else set()
             elif any(variable.startswith("SLURM_JOB_ID=") for variable in variables) and (
@@ -195,45 +223,114 @@ class Cluster:
             thread.join()
 
     def stop(self) -> None:
-        """End every daemon and every process of a job."""
+        """End every daemon and every process of a job; nothing of a cluster is worth saving."""
         self.is_stopping.set()
         for daemon in self.daemons.values():
-            daemon.terminate()
+            daemon.kill()
         for daemon in self.daemons.values():
-            try:
-                daemon.wait(10)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
-        for pid in self.processes_of():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+            daemon.wait()
+        end_all(self.root)
 
 
 @contextlib.contextmanager
 def virtual_cluster(root: Path) -> Iterator[Cluster]:
-    """Start a cluster in a directory, wait until every node is idle, and leave nothing of it behind."""
+    """Start a cluster in a directory, wait until every node is idle, and leave nothing of it behind.
+
+    Raises:
+        AssertionError: it did not come up, thrice; what its daemons said is shown.
+    """
     root.mkdir(parents=True, exist_ok=True)
-    environment = configure(root)
-    cluster = Cluster(root, environment)
-    try:
-        cluster.start("slurmctld")
-        for node in NODES:
-            cluster.start(node)
-        cluster.wait_for("four idle nodes", lambda: _idle(cluster) == len(NODES), START_SECONDS)
-        yield cluster
-    finally:
-        cluster.stop()
+    # A socket's path may have no more than 108 bytes; a test's directory can have more.
+    with tempfile.TemporaryDirectory(prefix="munge-") as socket_folder, guard(root, socket_folder):
+        for attempt in range(ATTEMPTS):
+            cluster = Cluster(root, configure(root, Path(socket_folder)), Path(socket_folder))
+            try:
+                cluster.start("munged")
+                cluster.wait_for("munge", (Path(socket_folder) / "munge").exists, START_SECONDS)
+                for name in ("slurmctld", *NODES):
+                    cluster.start(name)
+                cluster.wait_for("four idle nodes", cluster.is_up, START_SECONDS)
+            except PortTaken:
+                cluster.stop()
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                continue
+            except BaseException:
+                cluster.stop()
+                raise
+            try:
+                yield cluster
+            finally:
+                cluster.stop()
+            return
 
 
-def configure(root: Path) -> dict[str, str]:
+class PortTaken(AssertionError):
+    """A daemon ended as it started: somebody took its port between our look and its start."""
+
+
+@contextlib.contextmanager
+def guard(root: Path, socket_folder: str) -> Iterator[None]:
+    """A process that ends the cluster's processes when this one is gone, in whatever way it went."""
+    code = (
+        "import shutil, sys; from tests.system.slurm.cluster import end_all; sys.stdin.read(); "
+        f"end_all({str(root)!r}); shutil.rmtree({socket_folder!r}, ignore_errors=True)"
+    )
+    command = [sys.executable, "-c", code]
+    place = Path(__file__).resolve().parents[3]
+    with subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, start_new_session=True) as watcher:
+        try:
+            yield
+        finally:
+            assert watcher.stdin is not None
+            watcher.stdin.close()
+            watcher.wait()
+
+
+def end_all(root: Path | str) -> None:
+    """Kill whatever has this cluster's SLURM_CONF in its environment and is a daemon or a job's, until none is left."""
+    while members := [
+        pid for pid, variables in members_of(Path(root)).items() if _is_clusters_own(pid, variables)
+    ]:
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        threading.Event().wait(LOOK_SECONDS / 10)
+
+
+def members_of(root: Path) -> dict[int, list[str]]:
+    """The processes that live with this cluster's SLURM_CONF, and their environments."""
+    wanted = f"SLURM_CONF={root / 'slurm.conf'}"
+    return {
+        pid: variables
+        for pid, variables in _environments().items()
+        if wanted in variables and pid != os.getpid()
+    }
+
+
+def _is_clusters_own(pid: int, variables: list[str]) -> bool:
+    if any(variable.startswith("SLURM_JOB_ID=") for variable in variables) or _is_step_daemon(pid):
+        return True
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip() in DAEMONS
+    return False
+
+
+def configure(root: Path, socket_folder: Path) -> dict[str, str]:
     """Write the cluster's files; the environment in which Slurm's commands mean this cluster."""
+    key = root / "munge.key"
+    key.unlink(missing_ok=True)
+    key.touch(0o600)
+    key.write_bytes(secrets.token_bytes(1024))
     for name in ("state", "bin", *(f"spool-{node}" for node in NODES)):
-        (root / name).mkdir(exist_ok=True)
+        shutil.rmtree(
+            root / name, ignore_errors=True
+        )  # of an earlier cluster here: it would start its jobs again
+        (root / name).mkdir()
     host = socket.gethostname().split(".")[0]
     controller_port, *node_ports = free_ports(1 + len(NODES))
     nodes = "\n".join(
-        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=2000 "
+        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=8192 "
         "Gres=gpu:2 State=UNKNOWN"
         for node, port in zip(NODES, node_ports, strict=True)
     )
@@ -241,6 +338,7 @@ def configure(root: Path) -> dict[str, str]:
         host=host,
         user=getpass.getuser(),
         root=root,
+        socket_folder=socket_folder,
         controller_port=controller_port,
         nodes=nodes,
         grace=GRACE_SECONDS,
@@ -288,25 +386,13 @@ def _ancestors(pid: int) -> Iterator[int]:
             yield pid
 
 
-def _idle(cluster: Cluster) -> int:
-    try:
-        return (
-            cluster.run("sinfo", "--noheader", "--Node", "--partition=low", "--format=%t")
-            .split()
-            .count("idle")
-        )
-    except AssertionError:  # the controller is not up yet
-        return 0
-
-
 def main() -> None:
     """Keep a cluster up until Ctrl-C."""
-    with virtual_cluster(Path(sys.argv[1]).absolute()) as cluster:
-        print(
-            f"export SLURM_CONF={cluster.environment['SLURM_CONF']} PATH={cluster.root}/bin:$PATH", flush=True
-        )
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    with contextlib.suppress(KeyboardInterrupt), virtual_cluster(Path(sys.argv[1]).absolute()) as cluster:
+        paths = f"{cluster.root / 'bin'}:$PATH:/usr/sbin"
+        print(f'export SLURM_CONF="{cluster.environment["SLURM_CONF"]}" PATH="{paths}"', flush=True)
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from shared.runs.parallel import available_cores
+
 
 def main() -> int:
     parser = argparse.ArgumentParser()
@@ -20,13 +22,15 @@ def main() -> int:
     parser.add_argument("--until-restarts", type=int, default=0, help="end only when restarted so often")
     parser.add_argument("--all-reduce", action="store_true")
     options = parser.parse_args()
-    print("this is the job speaking, value", options.value, flush=True)
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
+    print("this is the job speaking, value", options.value, flush=True)
     said: dict[str, object] = {
         "value": options.value,
         "restarts": os.environ.get("SLURM_RESTART_COUNT", "0"),
         "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "cores": available_cores(),
         "began": time.time(),
     }
     (options.folder / "began").touch()

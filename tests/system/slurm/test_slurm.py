@@ -3,8 +3,11 @@
 import itertools
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,14 +15,16 @@ import pytest
 from shared.errors import ConfigError
 from shared.runs import slurm
 from shared.runs.launch import Command, Launch, Site, array, launch
-from tests.system.slurm.cluster import missing_programs, virtual_cluster
+from tests.system.slurm.cluster import missing_programs
 from tests.system.torture import programs
 
 ROOT = Path(__file__).resolve().parents[3]
 MISSING = missing_programs()
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"not checked: Slurm is not installed ({', '.join(MISSING)})"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(
+        900
+    ),  # the first training on a machine compiles for a minute, and others may work beside us
 ]
 PLACE = "tests.system.slurm.job"
 TRAIN = "tests.system.slurm.training"
@@ -27,21 +32,9 @@ STEPS = 120
 names = (f"job{n}" for n in itertools.count())
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    before = dict(os.environ)
-    with virtual_cluster(tmp_path_factory.mktemp("slurm")) as running:
-        os.environ.update(running.environment)
-        os.environ["PYTHONPATH"] = str(ROOT)
-        os.environ["OMP_NUM_THREADS"] = "1"
-        yield running
-    os.environ.clear()
-    os.environ.update(before)
-
-
 @pytest.fixture
 def how(cluster, tmp_path):
-    """A small job; the virtual nodes have two cores and 2 GB each."""
+    """A small job; the virtual nodes have two cores each."""
     yield Launch("slurm", memory_gb=1.5, cores=1, minutes=5, grace_seconds=30, folder=tmp_path / "launch")
     cluster.run("scancel", "--state=PENDING", "--state=RUNNING", f"--user={os.getuid()}")
 
@@ -56,7 +49,7 @@ def lines(folder: Path) -> list[dict]:
 
 def test_array_runs_every_command_a_few_at_a_time_each_with_its_own_log(how, tmp_path, capfd):
     commands = array(place(tmp_path, "--name", "x", "--seconds", "0.5"), {"value": ["1", "2", "3", "4"]})
-    how = Launch(**{**vars(how), "at_most": 2, "gpus": 1})
+    how = replace(how, at_most=2, gpus=1)
     jobs = slurm.submit(commands, how)
     assert slurm.Waiting(jobs, how).statuses(show=False) == [0, 0, 0, 0]
     said = sorted(lines(tmp_path), key=lambda one: one["value"])
@@ -68,15 +61,106 @@ def test_array_runs_every_command_a_few_at_a_time_each_with_its_own_log(how, tmp
         assert f"value {value}" in job.log.read_text()
 
 
-def test_one_job_shows_its_output_and_gives_its_status(how, tmp_path, capfd):
-    assert launch([place(tmp_path, "--status", "7")], how) == [7]
-    assert "this is the job speaking" in capfd.readouterr().out
+def test_one_job_shows_its_place_its_output_and_gives_its_status(how, tmp_path, capfd):
+    assert launch([place(tmp_path, "--status", "7", "--seconds", "1")], how) == [7]
+    out = capfd.readouterr().out
+    places = [re.search(pattern, out) for pattern in (r"job \d+ runs on n\d", "this is the job speaking")]
+    assert all(places)
+    assert re.search(r"exit status 7: .*  \(log: .*log\.out\)", out)
+    assert "Traceback" not in out
 
 
-def test_what_slurm_refuses_is_quoted(how, tmp_path):
-    wrong = Launch(**{**vars(how), "site": Site(partition="nowhere")})
-    with pytest.raises(ConfigError, match=r"(?s)refused.*invalid partition.*site\.toml"):
-        launch([place(tmp_path)], wrong)
+def test_job_uses_the_cores_it_was_given_whatever_the_shell_says(how, tmp_path, monkeypatch):
+    """The virtual nodes bind nothing to cores, as many clusters do not."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert launch([place(tmp_path)], replace(how, cores=2)) == [0]
+    assert lines(tmp_path)[-1]["threads"] == "2"
+    assert launch([place(tmp_path)], replace(how, cores=1)) == [0]
+    assert (lines(tmp_path)[-1]["threads"], lines(tmp_path)[-1]["cores"]) == ("1", 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"site": Site(partition="nowhere")}, r"[Ii]nvalid partition.*site\.toml.*low, high"),
+        ({"site": Site(constraint="h100")}, r"constraint.*site\.toml"),
+        ({"site": Site(options={"no-such-option": "1"})}, r"options in site\.toml"),
+        ({"memory_gb": 999.0}, r"--memory-gb.*low: 4 nodes of 2 cores"),
+        ({"gpus": 9}, r"--gpus"),
+    ],
+    ids=lambda value: str(next(iter(value.values()))) if isinstance(value, dict) else "",
+)
+def test_what_slurm_refuses_is_quoted_once_with_its_mend(how, tmp_path, capfd, asked, said):
+    with pytest.raises(ConfigError, match=f"refused.*{said}"):
+        launch([place(tmp_path)], replace(how, **asked))
+    assert "sbatch" not in capfd.readouterr().err
+    assert list(how.folder.glob("*")) == [], "nothing is left of what never was a job"
+
+
+@pytest.mark.parametrize(("asked", "less"), [({"nodes": 5}, "--nodes"), ({"cores": 64}, "--cores")])
+def test_who_waits_for_what_can_never_start_is_told(cluster, how, tmp_path, asked, less):
+    """Slurm takes a job that is too large for its partition, and leaves it in the queue."""
+    [job] = slurm.submit([place(tmp_path)], replace(how, **asked))
+    wanted = f"it will never start: ask for fewer {less}"
+    cluster.wait_for("a word", lambda: wanted in slurm.seen_of(job).told(job))
+
+
+def test_ctrl_c_ends_the_waiting_and_the_same_command_waits_for_the_job_again(cluster, how, tmp_path, capfd):
+    command = place(tmp_path, "--seconds", "8")
+    sizes = ["--launch", "slurm", "--memory-gb", "1", "--cores", "1", "--folder", str(how.folder)]
+    argv = [sys.executable, "-m", "shared.runs.launch", *sizes, command.program, *command.flags]
+    with subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True) as waiting:
+        cluster.wait_for("a start", (tmp_path / "began").exists)
+        waiting.send_signal(signal.SIGINT)
+        _, said = waiting.communicate()
+    assert waiting.returncode == 130
+    assert "The same command waits for it again" in said
+    assert "Traceback" not in said
+    assert launch([command], how) == [0]
+    assert "submitted before, waiting for it" in capfd.readouterr().out
+    assert len(lines(tmp_path)) == 1, "the job ran once"
+
+
+def test_cancelled_job_saves_and_does_not_come_back(cluster, how, tmp_path, capfd):
+    [job] = slurm.submit([place(tmp_path, "--seconds", "600")], how)
+    cluster.wait_for("a start", (tmp_path / "began").exists)
+    cluster.run("scancel", job.id)
+    assert slurm.Waiting([job], how).statuses(show=False) == [1]
+    assert cluster.state_of(job.id) == "CANCELLED"
+    assert [one["saved"] for one in lines(tmp_path)] == [True]
+    assert f"ended as CANCELLED and left no status; its log: {job.log}" in capfd.readouterr().err
+    assert launch([place(tmp_path)], how) == [0], "what was cancelled is not waited for"
+
+
+def test_program_that_stops_by_itself_to_be_resumed_is_queued_again(cluster, how, tmp_path):
+    """As training does when anything sends it SIGTERM: exit status 75 is no end."""
+    [job] = slurm.submit([place(tmp_path, "--until-restarts", "1")], how)
+    cluster.wait_for("a start", (tmp_path / "began").exists)
+    for pid in cluster.processes_of():
+        if PLACE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGTERM)
+    assert slurm.Waiting([job], how).statuses(show=False) == [0]
+    assert restarts(cluster, job) == 1
+
+
+def test_warning_before_anybody_listens_is_not_lost(cluster, how, tmp_path):
+    """A job that is warned while Python is still importing would die of the signal."""
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    reached, go_on = tmp_path / "reached", tmp_path / "go-on"
+    (slow / "sitecustomize.py").write_text(
+        "import os, pathlib, sys, time\n"
+        "if 'submitit.core._submit' in sys.orig_argv and os.environ.get('SLURM_RESTART_COUNT', '0') == '0':\n"
+        f"    pathlib.Path({str(reached)!r}).touch()\n"
+        f"    while not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.05)\n"
+    )
+    setup = (f"export PYTHONPATH={slow}:{ROOT}",)
+    [job] = slurm.submit([place(tmp_path, "--until-restarts", "1")], replace(how, site=Site(setup=setup)))
+    cluster.wait_for("a start", reached.exists)
+    cluster.run("scancel", "--signal=USR2", job.id)
+    go_on.touch()
+    assert slurm.Waiting([job], how).statuses(show=False) == [0]
+    assert restarts(cluster, job) == 1
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +222,7 @@ def test_preempted_training_is_queued_again_and_ends_bit_equal(cluster, how, pre
 
 def test_time_limit_is_no_end(cluster, how, tmp_path):
     """A job that ends only after its restart, in a limit of one minute, the grain of Slurm's clock."""
-    how = Launch(**{**vars(how), "minutes": 1, "grace_seconds": 50})
+    how = replace(how, minutes=1, grace_seconds=50)
     [job] = slurm.submit([place(tmp_path, "--until-restarts", "1")], how)
     assert slurm.Waiting([job], how).statuses(show=False) == [0]
     assert restarts(cluster, job) == 1
@@ -200,7 +284,7 @@ def test_second_runner_of_a_job_waits_for_the_first_and_does_nothing(cluster, ho
 
 
 def test_torchrun_meets_over_two_nodes(how, tmp_path):
-    how = Launch(**{**vars(how), "nodes": 2, "ranks": 2})
+    how = replace(how, nodes=2, ranks=2)
     assert launch([Command(PLACE, ("--folder", str(tmp_path), "--all-reduce"))], how) == [0]
     assert sorted((one["rank"], one["sum"]) for one in lines(tmp_path)) == [
         (n, 0 + 1 + 2 + 3) for n in range(4)

@@ -1,14 +1,17 @@
 """Launching here and over ranks, arrays, site files; what needs a cluster is in tests/system/slurm."""
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
+from shared import journey
 from shared.errors import ConfigError
 from shared.runs import launch as launching
+from shared.runs import slurm
 from shared.runs.compare import launched_jobs
 from shared.runs.launch import Command, Launch, Site, array, describe, launch, local_argv, read_site
 
@@ -74,8 +77,10 @@ def test_site_file_is_read(tmp_path):
     [
         ("partiton = 'gpu'", "unknown key 'partiton'.*partition"),
         ("partition = ", "is no TOML"),
-        ("setup = 'module load cuda'", "setup = 'module load cuda' should be a list"),
-        ("account = 7", "account = 7 should be a str"),
+        ("setup = 'module load cuda'", r'setup = .*should be like setup = \["module load'),
+        ("setup = [['module load cuda']]", r'should be like setup = \["module load'),
+        ("account = 7", r'account = 7 should be like account = "..." in quotes'),
+        ("options = 'reservation=course'", r"should be like options = \{ reservation"),
     ],
 )
 def test_wrong_site_file_is_named_with_its_mend(tmp_path, text, said):
@@ -113,6 +118,63 @@ def test_dry_run_starts_nothing(tmp_path, capsys):
     assert launching.main(["--dry-run", PROGRAM, "--folder", str(tmp_path)]) == 0
     assert capsys.readouterr().out.strip() == f"python -m {PROGRAM} --folder {tmp_path}"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--cores 0", "--cores 0: at least 1"),
+        ("--memory-gb 0", "--memory-gb 0.0"),
+        ("--launch slurm --minutes 2", "--grace-seconds 120 leaves nothing of --minutes 2"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_before_anything_starts(flags, said, capsys):
+    assert launching.main([*flags.split(), PROGRAM]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_wrong_site_file_does_not_stop_what_needs_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "site.toml").write_text("partiton = 'gpu'")
+    assert launching.main(["--dry-run", PROGRAM]) == 0
+    assert launching.main(["--launch", "slurm", "--dry-run", PROGRAM]) == 2
+
+
+def test_steps_that_need_no_gpu_ask_for_none(monkeypatch):
+    asked = []
+    monkeypatch.setattr(journey, "launch", lambda commands, how: asked.append(how.gpus) or [0])
+    run_step = journey.runner_of(Launch("slurm", gpus=1))
+    assert [run_step(f"a1_basics.run.{name}", []) for name in ("encode", "train_lm")] == [0, 0]
+    assert asked == [0, 1]
+
+
+JOB = slurm.Job("7", Command(PROGRAM), Path("/launch/x/7_0_log.out"), slurm.CommandJob([], "", "", ""))
+
+
+@pytest.mark.parametrize(
+    ("controller", "told"),
+    [
+        ("JobState=PENDING Reason=None", "job 7 is in the queue"),
+        ("JobState=PENDING Reason=Resources", r"in the queue \(Resources: for nodes to become free\)"),
+        ("JobState=PENDING Reason=PartitionTimeLimit", r"never start: ask for fewer --minutes"),
+        ("JobState=RUNNING NodeList=n3 Restarts=0", "job 7 runs on n3$"),
+        ("JobState=RUNNING NodeList=n3 Restarts=2", r"runs on n3, started again \(2\)"),
+    ],
+)
+def test_who_waits_is_told_where_the_job_stands(monkeypatch, controller, told):
+    said = f"JobId=7 {controller} StdOut=/launch/x/7_0_log.out"
+    monkeypatch.setattr(slurm, "scontrol", lambda *words: said)
+    assert re.search(told, slurm.seen_of(JOB).told(JOB))
+
+
+def test_a_job_of_our_number_that_is_not_ours_counts_as_forgotten_and_silence_as_silence(monkeypatch):
+    answers = {"show": "JobId=7 JobState=RUNNING StdOut=/elsewhere/log", "ping": "Slurmctld is UP"}
+    monkeypatch.setattr(
+        slurm, "scontrol", lambda *words: answers[words[0] if words[0] in answers else "show"]
+    )
+    assert slurm.seen_of(JOB).state == slurm.FORGOTTEN
+    answers |= {"show": "", "ping": "Slurmctld is DOWN"}
+    assert "does not answer" in slurm.seen_of(JOB).told(JOB)
 
 
 def test_jobs_are_found_by_their_launch(tmp_path):
