@@ -55,6 +55,7 @@ EXERCISES: tuple[Exercise, ...] = (
     written.PRE_NORM_ABLATION,
     written.NO_POS_EMB,
     written.SWIGLU_ABLATION,
+    written.LOST_RUNS,
     written.MAIN_EXPERIMENT,
     written.LEADERBOARD,
 )

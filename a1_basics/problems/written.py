@@ -228,6 +228,23 @@ SWIGLU_ABLATION = Exercise(
     rubric=("Both have about as many parameters: the one without a gate is 4 d_model wide.", *_ABLATED),
 )
 
+LOST_RUNS = Exercise(
+    id="lost_runs",
+    title="Four ways to lose a run",
+    points=1,
+    kind="written",
+    deliverable="four pairs of curves and a sentence for each",
+    budget="half an hour of an H100",
+    small="`--preset toy`: two minutes on two cores",
+    why="Whoever has provoked a divergence knows the next one by its curve, before the night is over.",
+    rubric=(
+        "Predicts, before it runs, which of the four is lost at once, which late and which only a little.",
+        "For each pair says what becomes too large (a step, a gradient, a number of sixteen bits) and how the cure "
+        "bounds it.",
+        "Where a failure was not provoked at this size, says so, and what would provoke it.",
+    ),
+)
+
 MAIN_EXPERIMENT = Exercise(
     id="main_experiment",
     title="Real text",

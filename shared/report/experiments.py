@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from shared.report.attention_maps import attention_section
+from shared.report.batch_sizes import batch_size_section, measured_costs
 from shared.report.markup import Html, tag, together
-from shared.report.parts import figure, headline, short_count, table
-from shared.report.plots import NARROW_INCHES, WIDTH_INCHES, Curve, loss_curves
+from shared.report.parts import curves_figure, figure, headline, short_count, table
+from shared.report.plots import NARROW_INCHES, Curve, loss_curves
 from shared.report.publish import cost_slot, publish, write_page
 from shared.runs.program import run_program
 from shared.runs.progress import clock_text
@@ -75,6 +76,8 @@ def write_experiments(folder: Path, sweeps: Sequence[Artifact], attention: Mappi
         for index, row in enumerate(rows):
             costs[f"{name}-{index}-seconds"] = clock_text(row["seconds"])
             costs[f"{name}-{index}-tokens"] = f"{row['tokens_per_second']:,.0f}"
+        if name == "batch_size":
+            costs |= measured_costs(rows, curves)
         draw = SECTIONS.get(name, any_section)
         sections.append(together(draw(rows, curves, folder / "figures" / name), cost_table(name, rows)))
     if attention is not None:
@@ -90,15 +93,6 @@ def write_experiments(folder: Path, sweeps: Sequence[Artifact], attention: Mappi
         *sections,
         costs=costs,
     )
-
-
-def curves_figure(path: Path, words: str, caption: str, **options: Any) -> Html:
-    """Curves in two widths, with their caption; `options` go to `loss_curves`."""
-    wide, narrow = (
-        loss_curves(path.with_name(f"{path.name}_{size}.png"), width_inches=width, **options)
-        for size, width in (("wide", WIDTH_INCHES), ("narrow", NARROW_INCHES))
-    )
-    return figure(wide, words, caption, narrow=narrow)
 
 
 def later_curves(rows: Rows, curves: Curves, folder: Path, words: str) -> Html | None:
@@ -181,40 +175,6 @@ def nats_learned(row: Mapping[str, Any]) -> float:
 
 def listed(rates: Sequence[float]) -> str:
     return ", ".join(f"{rate:g}" for rate in rates)
-
-
-def batch_size_section(rows: Rows, curves: Curves, folder: Path) -> Html:
-    """Loss against batch size, the tokens being the same."""
-    lines = []
-    base = [row for row in rows if row["rule"] == "one rate"]
-    for rule in dict.fromkeys(row["rule"] for row in rows):
-        sizes = {row["batch_tokens"] for row in rows if row["rule"] == rule}
-        # the size that both rules share was run once
-        points = sorted(
-            ((row["batch_tokens"], row["validation_loss_nats"]) for row in rows
-             if row["rule"] == rule or (row in base and row["batch_tokens"] not in sizes)),
-        )  # fmt: skip
-        lines.append(Curve(rule, [x for x, _ in points], [y for _, y in points], has_points=True))
-    best = min(rows, key=lambda row: row["validation_loss_nats"])
-    refused = [row for row in rows if row["status"] == "out of memory"]
-    words = (
-        f"For the same {short_count(best['train_tokens'])} tokens the best batch holds {best['batch_tokens']:,} "
-        f"({best['rule']}): {best['validation_loss_nats']:.3f} nats per token, in {best['steps']:,} steps."
-    )
-    if refused:
-        words += f" From {min(row['batch_tokens'] for row in refused):,} tokens on, a batch does not fit into memory."
-    return together(
-        tag("h2", "Batch size"),
-        tag("p", words, class_="note"),
-        curves_figure(
-            folder / "by_batch",
-            words,
-            "Held-out loss at the end, by tokens in a batch; all see the same text.",
-            curves=lines,
-            log_x=True,
-            x_label="tokens in a batch",
-        ),
-    )
 
 
 def ablations_section(rows: Rows, curves: Curves, folder: Path) -> Html:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from shared.report.markup import Child, Html, tag, together, trusted
-from shared.report.plots import inline_svg
+from shared.report.plots import NARROW_INCHES, WIDTH_INCHES, inline_svg, loss_curves
 
 NUM_TINTS = 5
 
@@ -32,6 +33,15 @@ def figure(wide: Path, words: str, caption: Child, *, narrow: Path | None = None
             tag("div", trusted(inline_svg(narrow, words)), class_="narrow"),
         )
     return tag("figure", shown, tag("figcaption", caption))
+
+
+def curves_figure(path: Path, words: str, caption: str, **options: Any) -> Html:
+    """Curves in two widths, with their caption; `options` go to `loss_curves`."""
+    wide, narrow = (
+        loss_curves(path.with_name(f"{path.name}_{size}.png"), width_inches=width, **options)
+        for size, width in (("wide", WIDTH_INCHES), ("narrow", NARROW_INCHES))
+    )
+    return figure(wide, words, caption, narrow=narrow)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], total: Sequence[str] = ()) -> Html:

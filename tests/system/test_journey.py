@@ -107,6 +107,7 @@ def test_the_ladder_reads_the_plays_unless_there_is_a_text_of_ones_own(tmp_path)
     assert ladder_corpus(str(tmp_path)) == (0, "toy-text")
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")  # they run in this process
 def test_every_program_of_the_study_on_one_gpu_takes_its_flags(monkeypatch, capsys):
     """Each printed command, with --dry-run: the presets are there, and the flags are settings of them."""
     options = journey.arguments().parse_args(["a1-study", "--scale", "one_gpu"])

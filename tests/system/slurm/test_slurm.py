@@ -109,7 +109,13 @@ def test_ctrl_c_ends_the_waiting_and_the_same_command_waits_for_the_job_again(cl
     command = place(tmp_path, "--seconds", "8")
     sizes = ["--launch", "slurm", "--memory-gb", "1", "--cores", "1", "--folder", str(how.folder)]
     argv = [sys.executable, "-m", "shared.runs.launch", *sizes, command.program, *command.flags]
-    with subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True) as waiting:
+
+    def at_a_terminal() -> None:  # tests that run in the background of a shell inherit that Ctrl-C is ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        argv, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=at_a_terminal
+    ) as waiting:
         cluster.wait_for("a start", (tmp_path / "began").exists)
         waiting.send_signal(signal.SIGINT)
         _, said = waiting.communicate()
