@@ -162,7 +162,7 @@ def memory_limit(runs: Rows) -> str:
     growing = [later for earlier, later in pairwise(known) if later[1] > 1.02 * earlier[1]]
     if len(growing) < 2:
         return ""
-    slope, constant = np.polyfit(*zip(*growing, strict=True), 1)
+    slope, constant = np.polyfit([size for size, _ in growing], [peak for _, peak in growing], 1)
     whole = runs[0]["device_memory_bytes"]
     if slope <= 0:
         return ""
