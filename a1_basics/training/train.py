@@ -45,9 +45,13 @@ def train(job: TrainJob) -> str:
     shards = read_shards(source)
     check_job(job, shards)
     inputs = {"shards": source.digest} | ({"init": initial.digest} if initial else {})
-    key = step_key("a1_basics.train", job, inputs, source_roots("a1_basics", job.impl))
+    sources = source_roots("a1_basics", job.impl)
+    key, log_key = (step_key(f"a1_basics.train{part}", job, inputs, sources) for part in ("", ":log"))
     finished = already_made(store, key, job.name)
     if finished is not None:
+        log = store.find_key(log_key)
+        if log is not None:
+            store.give_name(log, job.name)
         return finished.digest
     tokenizer = store.open(source.parents["tokenizer"], "Tokenizer")
     parts = door("a1_basics", job.impl)
@@ -64,7 +68,7 @@ def train(job: TrainJob) -> str:
         job.runs / f"{job.name}-{key[:12]}",
         config=recorded(job),
     )
-    return _publish(job, store, inputs | {"tokenizer": tokenizer.digest}, result, key)
+    return _publish(job, store, inputs | {"tokenizer": tokenizer.digest}, result, key, log_key)
 
 
 def start_from(model: nn.Module, config: ModelConfig, initial: Artifact) -> None:
@@ -85,16 +89,23 @@ def start_from(model: nn.Module, config: ModelConfig, initial: Artifact) -> None
 
 
 def _publish(
-    job: TrainJob, store: Store, parents: dict[str, str], result: runner.RunResult[TrainState], key: str
+    job: TrainJob,
+    store: Store,
+    parents: dict[str, str],
+    result: runner.RunResult[TrainState],
+    key: str,
+    log_key: str,
 ) -> str:
+    """Checkpoint, then log, and the step's key last: killed in between, the same command publishes both again."""
     training = {"steps": result.step, "metrics": comparable([result.metrics])[0]}
-    with store.draft("Checkpoint", config=recorded(job), parents=parents, name=job.name, key=key) as draft:
+    with store.draft("Checkpoint", config=recorded(job), parents=parents) as draft:
         write_checkpoint(draft, job.model, result.state.model.state_dict(), training)
         draft.cost_seconds, draft.cost_flops = result.train_seconds, accounting.training_flops(job)
     checkpoint = draft.artifact
-    with store.draft(
-        "RunLog", config=recorded(job), parents={"checkpoint": checkpoint.digest}, name=job.name
-    ) as draft:
+    parents = {"checkpoint": checkpoint.digest}
+    with store.draft("RunLog", config=recorded(job), parents=parents, name=job.name, key=log_key) as draft:
         write_run_log(draft, result.log, recorded(job))
         draft.cost_seconds = result.train_seconds
+    store.give_name(checkpoint, job.name)
+    store.give_key(checkpoint, key)
     return checkpoint.digest

@@ -129,6 +129,12 @@ class Store:
         with disk.store_lock(self.root, exclusive=False):
             write_pointer(pointer, artifact.kind, artifact.digest, drafts=self.drafts)
 
+    def give_key(self, artifact: Artifact, key: str) -> None:
+        """Record which step made an artifact that is already in the store: for a step that publishes several."""
+        with disk.store_lock(self.root, exclusive=False):
+            pointer = self.root / "keys" / f"{check_key(key)}.json"
+            write_pointer(pointer, artifact.kind, artifact.digest, drafts=self.drafts)
+
     def _install(self, staged: Path, target: Path) -> bool:
         """Rename the draft into place; False when the same, whole, is there. A damaged one is replaced."""
         while True:

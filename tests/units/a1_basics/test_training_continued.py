@@ -1,12 +1,15 @@
 """Training that goes on from other weights, and batches in pieces."""
 
 import dataclasses
+import shutil
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from a1_basics import adapters
+from a1_basics.training import train as train_module
 from a1_basics.training.adamw import AdamW
 from a1_basics.training.evaluate import evaluate
 from a1_basics.training.loop import fresh_model
@@ -58,6 +61,30 @@ def test_a_run_goes_on_from_a_checkpoint_on_another_corpus(job):
     _, from_fresh = read_run_log(store.open("one", "RunLog"))
     _, from_first = read_run_log(store.open("two", "RunLog"))
     assert from_first[0]["loss_nats"] < from_fresh[0]["loss_nats"]  # letters stay letters in any order
+
+
+def test_stopped_between_its_two_artifacts_the_same_command_publishes_both(job, monkeypatch):
+    whole = adapters.train(job)
+    store, there = Store(job.store), dataclasses.replace(job, store=job.store.parent / "other")
+    shutil.copytree(store.root, there.store)
+    for pointer in (there.store / "names").glob("*/one.json"):
+        pointer.unlink()
+    shutil.rmtree(there.store / "keys")
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "write_run_log", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit, match="killed"):
+            adapters.train(there)
+    assert adapters.train(there) == whole
+    assert Store(there.store).open("one", "RunLog").digest == store.open("one", "RunLog").digest
+    assert Store(there.store).open("one", "Checkpoint").digest == whole
+
+
+def test_a_finished_run_under_another_name_has_its_log_too(job):
+    adapters.train(job)
+    adapters.train(dataclasses.replace(job, name="again"))
+    store = Store(job.store)
+    for kind in ("Checkpoint", "RunLog"):
+        assert store.open("again", kind).digest == store.open("one", kind).digest
 
 
 def test_another_initial_checkpoint_is_another_run(job):
