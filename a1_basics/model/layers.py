@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from a1_basics.model.fused import fused_rms_norm
+from a1_basics.model.fused import fused_rms_norm, fused_rows
 
 DtypeOrNone = torch.dtype | None
 DeviceOrNone = torch.device | str | None
@@ -63,7 +63,7 @@ class Embedding(nn.Module):
         nn.init.trunc_normal_(self.weight, std=1.0, a=-3.0, b=3.0)
 
     def forward(self, token_ids: Int[Tensor, "..."]) -> Float[Tensor, "... d_model"]:
-        return self.weight[token_ids]
+        return fused_rows(self.weight, token_ids)
 
 
 class RMSNorm(nn.Module):
