@@ -4,6 +4,7 @@ The command runs in a fork of this process, which has imported what all of them 
 not survive a fork.
 """
 
+import json
 import os
 import random
 import re
@@ -132,8 +133,14 @@ def kill_group(leader: int, folder: Path, torn_by: random.Random | None) -> None
     if torn_by is not None:
         signal_group(leader, signal.SIGSTOP)
         for path in sorted(set().union(*(files_open_for_writing(pid, str(folder)) for pid in group(leader)))):
-            tear(Path(path), max(0, os.stat(path).st_size - 64), torn_by)
+            tear(Path(path), max(logged_for_good(Path(path)), os.stat(path).st_size - 64), torn_by)
     signal_group(leader, signal.SIGKILL)
+
+
+def logged_for_good(path: Path) -> int:
+    """How many bytes of a run's log were forced to the disk before its newest checkpoint, which counts on them."""
+    told = (json.loads(file.read_text()) for file in path.parent.glob("checkpoints/step-*/runner.json"))
+    return max((one["log_bytes"] for one in told), default=0)
 
 
 def group(leader: int) -> list[int]:
