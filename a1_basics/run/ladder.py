@@ -37,7 +37,7 @@ from shared.store.kinds import Shards, read_runs, read_shards, read_tokenizer, w
 INPUTS = {"shards": "Shards"}
 OUTPUTS = {"ladder": "Runs"}
 
-COUNTED = "counted bigram"
+COUNTED, NEW_WHEN_COUNTED = "counted bigram", "how often each character follows each other"
 NAMES = (COUNTED, *(rung.name for rung in LADDER))
 KEPT_IN_CURVES = ("step", "loss_nats", "validation_loss_nats", "learning_rate", "tokens_per_second")
 NUM_EVALUATIONS = 10  # along each curve
@@ -126,7 +126,7 @@ class Climb:
     def counted(self) -> tuple[dict[str, Any], list[dict[str, Any]], nn.Module]:
         """The bigram in closed form: no step, no curve."""
         model = self.parts.bigram_model(self.shards.tokens("train"), self.shards.vocab_size)
-        row = {"run": COUNTED, "new": "how often each character follows each other", "optimizer": "none"}
+        row = {"run": COUNTED, "new": NEW_WHEN_COUNTED, "optimizer": "none"}
         num_pairs = self.shards.vocab_size**2
         return row | {"parameters": num_pairs, "steps": 0, "train_tokens": 0, "seconds": 0.0}, [], model
 

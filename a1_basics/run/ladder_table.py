@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from a1_basics.model.rungs import LADDER
-from a1_basics.run.ladder import COUNTED
+from a1_basics.run.ladder import COUNTED, NEW_WHEN_COUNTED
 from shared.marked import replace_block
 from shared.runs.program import run_program
 from shared.store.artifacts import Store
@@ -17,7 +17,7 @@ INPUTS = {"ladder": "Runs"}
 OUTPUTS: dict[str, str] = {}  # a table in a document, no artifact
 
 BEGIN, END = "<!-- ladder: begin -->", "<!-- ladder: end -->"
-NEW = {COUNTED: "how often each character follows each other"} | {rung.name: rung.new for rung in LADDER}
+NEW = {COUNTED: NEW_WHEN_COUNTED} | {rung.name: rung.new for rung in LADDER}
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     COUNTED: ("bigram",),
     "neural bigram": ("embedding", "linear", "cross_entropy"),

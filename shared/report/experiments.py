@@ -174,6 +174,7 @@ def nats_learned(row: Mapping[str, Any]) -> float:
 
 
 def listed(rates: Sequence[float]) -> str:
+    """Rates in words."""
     return ", ".join(f"{rate:g}" for rate in rates)
 
 

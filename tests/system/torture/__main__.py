@@ -1,6 +1,6 @@
 """Disturb every long program, and every surrounding it may find itself in, and show that nothing comes of it.
 
-    make torture                                        everything, about a quarter of an hour on two cores
+    make torture                                        everything, about half an hour on two cores
     make torture ARGS="--only encode --kills 100"       one row of the table, harder
 
 Each long program is killed at drawn moments: before an operation, by a timer, and with random bytes at the end of the
