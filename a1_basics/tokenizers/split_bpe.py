@@ -112,7 +112,8 @@ class Tokenizer:
         Text is held back from the last place on at which it may be cut. That is near in all but a few texts, which are
         held whole: letters or marks in decomposed form where they are to be composed, for a mark may move to the front
         of any number of others; a line end and then endless blanks, which a second line end would make one pre-token;
-        endless white space where an added token takes what stands before it; and nothing but added tokens.
+        endless white space of blanks and line ends mixed, or where an added token takes what stands before it; and
+        nothing but added tokens.
         """
         for part in settled_parts(iterable, self._last_cut):
             yield from self.encode(part)

@@ -34,6 +34,7 @@ from shared.runs.progress import progress
 from shared.store.disk import replace_text
 
 TABLES = Path("docs/benchmarks.md")
+CONTROL_STRAYS = 1.15  # a baseline this far from itself was disturbed, and so was whatever stood between
 _HEAD = """# Benchmarks
 
 Measured by `make bench`, each table by one program on one machine. A ratio is the median over rounds of
@@ -98,11 +99,17 @@ class BenchResult:
     candidate_seconds: Spread | None = None
 
     @property
-    def is_beyond_noise(self) -> bool:
-        """Whether the quartiles of ratio and control lie apart."""
+    def doubt(self) -> str:
+        """Why the ratio is worth little; empty when it stands out from a control that is near 1.
+
+        A control that strays to one side strays to the other on another day: it bounds noise both ways.
+        """
         if self.ratio is None or self.control is None:
-            return False
-        return self.ratio.low > self.control.high or self.ratio.high < self.control.low
+            return "not measured"
+        if not 1 / CONTROL_STRAYS < self.control.median < CONTROL_STRAYS:
+            return "control strays: measure again"
+        noise = max(self.control.high, 1 / self.control.low)
+        return "" if self.ratio.low > noise or self.ratio.high < 1 / noise else "within noise"
 
 
 def measure(
@@ -226,7 +233,7 @@ def _row(result: BenchResult) -> str:
     names = f"| {bench.name} | {bench.candidate_name} | {bench.baseline_name} |"
     if result.ratio is None or result.candidate_seconds is None:
         return f"{names} outputs differ: {result.difference.replace('|', '/')} | | | |"
-    doubt = "" if result.is_beyond_noise else ", within noise"
+    doubt = f", {result.doubt}" if result.doubt else ""
     took = duration(result.candidate_seconds.median)
     if bench.work:
         took += f" = {bench.work / result.candidate_seconds.median:,.4g} {bench.work_unit}/s"

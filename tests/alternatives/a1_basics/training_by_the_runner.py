@@ -106,10 +106,11 @@ def train(job):
         progress=False,
     )
     parents = {"shards": source.digest, "tokenizer": source.parents["tokenizer"]}
-    with store.draft("Checkpoint", config=config, parents=parents, name=job.name, key=key) as draft:
+    with store.draft("Checkpoint", config=config, parents=parents, name=job.name) as draft:
         numbers = comparable([result.metrics])[0]
         write_checkpoint(draft, job.model, state.model.state_dict(), {"metrics": numbers})
-    digest = draft.artifact.digest
-    with store.draft("RunLog", config=config, parents={"checkpoint": digest}, name=job.name) as draft:
+    made = draft.artifact
+    with store.draft("RunLog", config=config, parents={"checkpoint": made.digest}, name=job.name) as draft:
         write_run_log(draft, result.log, config)
-    return digest
+    store.give_key(made, key)  # last: killed before this line, the same command publishes both again
+    return made.digest

@@ -1,5 +1,6 @@
 """Benches: outputs first, interleaved rounds, a control, and a table that replaces itself."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_the_ratio_is_baseline_time_over_candidate_time():
     assert result.ratio == Spread(1.5, 1.5, 1.5)
     assert result.control == Spread(1.0, 1.0, 1.0)
     assert result.candidate_seconds == Spread(2.0, 2.0, 2.0)
-    assert result.is_beyond_noise
+    assert result.doubt == ""
 
 
 def test_rounds_are_interleaved_and_turn():
@@ -69,8 +70,25 @@ def test_equal_work_is_within_noise():
     work, noise = Work(), random.Random(0)
     jitter = lambda: 1.0 + 0.1 * noise.random()  # noqa: E731
     result = measure(work.bench(jitter, jitter), rounds=15, clock=work)
-    assert not result.is_beyond_noise
+    assert result.doubt == "within noise"
     assert "within noise" in table("x", [result])
+
+
+def test_a_ratio_whose_control_strays_counts_for_nothing():
+    """Whatever disturbed one baseline of each round may have disturbed the candidate, to either side."""
+    work = Work()
+    result = measure(work.bench(7.0, 1.0), rounds=3, clock=work)
+    strayed = dataclasses.replace(result, control=Spread(0.52, 0.32, 1.0))
+    assert strayed.doubt == "control strays: measure again"
+    assert "7.00 (7.00 to 7.00), control strays" in table("x", [strayed])
+
+
+def test_a_control_bounds_noise_to_both_sides():
+    work = Work()
+    result = measure(work.bench(1.05, 1.0), rounds=3, clock=work)
+    assert result.doubt == ""
+    low_control = dataclasses.replace(result, control=Spread(0.95, 0.94, 0.96))
+    assert low_control.doubt == "within noise"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +189,7 @@ def test_programs_are_found_by_name(tmp_path, monkeypatch, capsys):
 
 
 def test_no_numbers_without_measurement():
-    assert not BenchResult(Work().bench(1.0, 1.0), 3, difference="x").is_beyond_noise
+    assert BenchResult(Work().bench(1.0, 1.0), 3, difference="x").doubt == "not measured"
 
 
 def test_what_prepares_a_call_comes_before_each_one_and_is_not_timed():
