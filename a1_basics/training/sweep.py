@@ -189,9 +189,14 @@ def _result(
         result["seconds"] = done.train_seconds
         if member.finish is not None:
             result |= member.finish(done.state)
-        loss = done.metrics[VALIDATION_LOSS]
-        if has_diverged(loss, untrained):
-            worse = f"ended at {loss:.2f} nats per token, having begun at {untrained:.2f}"
+        losses = [each[VALIDATION_LOSS] for each in read_log(run_dir / "log.jsonl") if VALIDATION_LOSS in each]
+        last, worst = done.metrics[VALIDATION_LOSS], max(losses, default=-math.inf)
+        if has_diverged(last, untrained):
+            worse = f"ended at {last:.2f} nats per token, having begun at {untrained:.2f}"
+            result |= {"status": DIVERGED, "reason": worse}
+        elif has_diverged(worst, untrained):
+            # What such a run ends with tells of the schedule, which takes every rate down to almost nothing.
+            worse = f"rose to {worst:.2f} nats per token, having begun at {untrained:.2f}, and ended at {last:.2f}"
             result |= {"status": DIVERGED, "reason": worse}
     except DivergenceError as error:
         result |= {"status": DIVERGED, "reason": str(error.__cause__ or error)}
@@ -216,7 +221,7 @@ def _remove_checkpoints(run_dir: Path) -> None:
 
 
 def has_diverged(loss_nats: float, untrained_nats: float) -> bool:
-    """Whether a run that ended with this held-out loss is worse than none, beyond what can be chance.
+    """Whether this held-out loss, at the end of a run or on its way, is worse than none beyond what can be chance.
 
     >>> [has_diverged(loss, 6.24) for loss in (2.9, 6.26, 7.2, 9.1, math.nan)]
     [False, False, False, True, True]

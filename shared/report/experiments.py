@@ -271,7 +271,7 @@ def scaling_audit_section(rows: Rows, curves: Curves, folder: Path) -> Html:
         tag("p", words, class_="note"),
         later_curves(rows, curves, folder, words),
         table(heads, cells),
-        tag("div", samples, class_="samples"),
+        tag("div", samples, class_="samples in-rows"),
     )
 
 

@@ -106,6 +106,21 @@ def test_worse_than_untrained_is_divergence_even_where_all_is_finite(study):
     assert row["best_validation_loss_nats"] > row["untrained_loss_nats"] + sweep.DIVERGED_RISE_NATS
 
 
+def test_a_run_that_blew_up_has_diverged_though_its_schedule_brought_it_back(study):
+    """Half of its steps at a rate that is too high, then a cosine down to one that learns."""
+    back = dataclasses.replace(
+        at_rates(study, 3.0)[0].job, steps=64, evaluate_every_steps=4, min_learning_rate=1e-4
+    )
+    member = dataclasses.replace(at_rates(study, 3.0)[0], job=back)
+    [row], curves = read_runs(run_sweep("learning_rate", study, [member]))
+    held_out = [each["validation_loss_nats"] for each in curves[row["run"]] if "validation_loss_nats" in each]
+    threshold = row["untrained_loss_nats"] + sweep.DIVERGED_RISE_NATS
+    assert max(held_out) > threshold > held_out[-1], "the case that this is about"
+    assert row["status"] == "diverged"
+    assert f"rose to {max(held_out):.2f}" in row["reason"]
+    assert row["validation_loss_nats"] == math.inf
+
+
 def test_a_run_that_has_hardly_learned_has_not_diverged(study):
     """It still lies above ln(vocabulary): fresh weights are no uniform guess."""
     [row], _ = read_runs(
