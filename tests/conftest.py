@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CHECKED = [
     "a1_basics.model",
     "a1_basics.training",
+    "a2_systems.kernels",
+    "a2_systems.measure",
+    "a2_systems.parallel",
     "shared.accounting",
 ]
 """Packages whose shape annotations are checked; numba could not compile the wrapped functions."""

@@ -21,13 +21,16 @@ from shared.doors import load as loading
 from shared.doors.exercise import exercises, hooks
 from shared.doors.protocols import BasicsDoor
 from shared.doors.stubs import is_stub
+from shared.doors.systems import SystemsDoor
 from shared.errors import ContractError
 
-PROTOCOLS: Mapping[str, type] = {"a1_basics": BasicsDoor}
+PROTOCOLS: Mapping[str, type] = {"a1_basics": BasicsDoor, "a2_systems": SystemsDoor}
 
 
 @overload
 def door(stage: Literal["a1_basics"], impl: str = "reference") -> BasicsDoor: ...
+@overload
+def door(stage: Literal["a2_systems"], impl: str = "reference") -> SystemsDoor: ...
 @overload
 def door(stage: str, impl: str = "reference") -> Any: ...
 def door(stage: str, impl: str = "reference") -> Any:

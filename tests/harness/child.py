@@ -26,7 +26,7 @@ from _pytest.outcomes import OutcomeException
 from _pytest.skipping import evaluate_skip_marks
 
 from shared.doors.load import WORKSPACE, Source, load_source, locate
-from tests.harness import explain
+from tests.harness import explain, ranks
 from tests.harness.guard import ForbiddenImport, ImportGuard, reference_files
 from tests.harness.records import Recorder
 from tests.harness.seals import Seals
@@ -319,6 +319,7 @@ def _run(job: dict[str, Any], root: Path, recorder: Recorder) -> None:
         recorder.send("frame", what=what, file=filename, line=line)
 
     guard = ImportGuard(source, root, frame_taken)
+    ranks.RECORDS[:] = [traps.hits, guard.reference, guard.tests, guard.rewritten]
     seals: list[Seals] = []
 
     def implementation(session: pytest.Session) -> Door | None:

@@ -1,0 +1,1 @@
+"""The settings of stage 2's programs and their presets."""
