@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from shared.errors import ArtifactError
 from shared.store.disk import sha256_of, sync_directory, sync_file
@@ -39,6 +39,15 @@ class State(Protocol):
     def load(self, directory: Path) -> None: ...
 
 
+@runtime_checkable
+class RankedState(State, Protocol):
+    """A state that is spread over ranks: what rank 0 saves, the others help to gather."""
+
+    def help_save(self) -> None:
+        """Called on every other rank while rank 0 is in `save`: the same collectives, nothing written."""
+        ...
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A whole checkpoint on disk: its files have the digests that were written with them."""
@@ -58,7 +67,7 @@ class Checkpoints:
     def save(self, step: int, state: State, runner: Mapping[str, Any]) -> Path:
         """Save a checkpoint, then forget the oldest beyond `keep`; on any error the earlier ones stay."""
         self.root.mkdir(parents=True, exist_ok=True)
-        final = self.root / f"step-{step:08d}"
+        final = self.path_of(step)
         draft = self.root / f".saving-{final.name}-{os.getpid()}"
         _remove(draft)
         draft.mkdir()
@@ -79,6 +88,10 @@ class Checkpoints:
         for old in self.newest_first()[self.keep :]:
             self._discard(old)
         return final
+
+    def path_of(self, step: int) -> Path:
+        """Where the checkpoint of this step lies, when there is one."""
+        return self.root / f"step-{step:08d}"
 
     def newest_first(self) -> list[Path]:
         """Directories that look like checkpoints, the highest step first; not yet verified."""

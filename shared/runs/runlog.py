@@ -117,6 +117,27 @@ class RunLog:
                 file.truncate(at + newline + 1)
 
 
+class SilentLog:
+    """The log of a rank that does not lead: the first one's file, written by that alone."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def append(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def sync(self) -> int:
+        """Nothing is on the disk."""
+        return 0
+
+    def cut(self, size_bytes: int, step: int) -> int:
+        """Nothing is missing."""
+        return 0
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
     """All records of a log; a last line that a killed writer left unfinished is passed over.
 

@@ -7,24 +7,31 @@ step index, and `State` saves everything else that a step changes. With these tw
 killed anywhere and started again gives the same weights and the same log, bit for bit, as one that was left
 alone (measured keys aside, see `VOLATILE_KEYS`). The same call starts, resumes and, when all steps are
 done, just returns.
+
+On several ranks each runs this loop. Rank 0 writes; all resume at its step and stop together. Metrics and
+evaluation must be the same on every rank, for they decide how the run goes on.
 """
 
 import json
 import os
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from shared.errors import ArtifactError, ConfigError, DivergenceError
-from shared.runs.checkpoints import Checkpoints, State
+from shared.runs import ranks
+from shared.runs.checkpoints import Checkpoint, Checkpoints, RankedState, State, read_checkpoint
 from shared.runs.config import differences, read_json, write_json
 from shared.runs.guard import Guard, Watch
 from shared.runs.progress import progress as progress_of
-from shared.runs.runlog import VALIDATION_LOSS, VOLATILE_KEYS, RunLog
+from shared.runs.ranks import Ranks
+from shared.runs.runlog import VALIDATION_LOSS, VOLATILE_KEYS, RunLog, SilentLog
 from shared.runs.stopping import StopRequest, single_writer, stop_requests
 from shared.store.disk import is_disk_full
 
@@ -97,8 +104,9 @@ def run(
         Preempted, KeyboardInterrupt: asked to stop; the state was saved first.
     """
     _require_shared_work()
-    with single_writer(run_dir), stop_requests() as request:
-        if config is not None:
+    here = ranks.current()
+    with single_writer(run_dir) if here.is_lead else nullcontext(), stop_requests() as request:
+        if config is not None and here.is_lead:
             _claim(run_dir, config)
         loop = _Loop(
             run_dir=run_dir,
@@ -109,14 +117,15 @@ def run(
             every=every,
             evaluate=evaluate,
             watch=Watch(guard),
-            log=RunLog(run_dir / "log.jsonl", mirror),
+            log=RunLog(run_dir / "log.jsonl", mirror) if here.is_lead else SilentLog(run_dir / "log.jsonl"),
             checkpoints=Checkpoints(run_dir, every.keep),
             request=request,
             meter=_Meter(tokens_per_step, flops_per_step, peak_flops_per_second),
+            ranks=here,
         )
         try:
             loop.resume()
-            return loop.go(label if progress else None)
+            return loop.go(label if progress and here.is_lead else None)
         finally:
             loop.log.close()
 
@@ -131,10 +140,11 @@ class _Loop(Generic[S, B]):
     every: Cadence
     evaluate: Callable[[S], Mapping[str, float]] | None
     watch: Watch
-    log: RunLog
+    log: RunLog | SilentLog
     checkpoints: Checkpoints
     request: StopRequest
     meter: "_Meter"
+    ranks: Ranks
     step: int = 0  # steps done
     saved_step: int | None = None
     resumed_step: int | None = None
@@ -142,8 +152,9 @@ class _Loop(Generic[S, B]):
 
     def resume(self) -> None:
         """Take up the newest whole checkpoint, and forget what the log says of later steps."""
-        self.checkpoints.sweep()
-        found = self.checkpoints.find()
+        if self.ranks.is_lead:
+            self.checkpoints.sweep()
+        found = self._newest_checkpoint()
         if found is None:
             self.log.cut(0, step=0)
         else:
@@ -159,9 +170,15 @@ class _Loop(Generic[S, B]):
                     f"{self.log.path} lacks {missing_bytes} bytes that were there at step {found.step}; "
                     f"restore it, or remove {self.run_dir} to begin this run again"
                 )
-            if self.step < self.num_steps:
+            if self.step < self.num_steps and self.ranks.is_lead:
                 _say(f"{self.run_dir}: going on from step {self.step} of {self.num_steps}")
         self._note_session("started", resumed_step=self.resumed_step)
+
+    def _newest_checkpoint(self) -> Checkpoint | None:
+        """Rank 0 looks which one is whole; the others read the same."""
+        found = self.checkpoints.find() if self.ranks.is_lead else None
+        step = self.ranks.largest(found.step if found is not None else -1)
+        return found if self.ranks.is_lead or step < 0 else read_checkpoint(self.checkpoints.path_of(step))
 
     def go(self, label: str | None) -> RunResult[S]:
         """The loop itself."""
@@ -224,6 +241,11 @@ class _Loop(Generic[S, B]):
     def _save(self) -> None:
         if self.saved_step == self.step:
             return
+        if not self.ranks.is_lead:
+            if isinstance(self.state, RankedState):
+                self.state.help_save()
+            self.saved_step = self.step
+            return
         began = time.perf_counter()
         try:
             memory = {
@@ -245,8 +267,10 @@ class _Loop(Generic[S, B]):
         self.meter.train_seconds += time.perf_counter() - began
 
     def _stop_if_asked(self) -> None:
-        if self.request.signal is None:
+        asked = self.ranks.largest(self.request.signal or 0)
+        if not asked:
             return
+        self.request.signal = signal.Signals(asked)  # one rank may have heard it, and all stop at this step
         if self.step > 0:
             self._save()
         self._note_session("stopped", signal=self.request.signal.name)
@@ -265,6 +289,8 @@ class _Loop(Generic[S, B]):
 
     def _note_session(self, what: str, **facts: Any) -> None:
         """What happened to the process, not to the training: kept out of the comparable log."""
+        if not self.ranks.is_lead:
+            return
         entry = {"what": what, "step": self.step, "unix_seconds": time.time(), "pid": os.getpid()}
         entry |= {"host": socket.gethostname(), **facts}
         with (self.run_dir / "sessions.jsonl").open("a", encoding="utf-8") as file:

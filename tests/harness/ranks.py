@@ -58,13 +58,19 @@ def on_ranks(
         Lesson: a rank failed a check, or the ranks were still waiting for one another after `wait_seconds`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        leash, held = os.pipe()  # ranks stay until this closes: one that left early would break the others' calls
+        leash, held = (
+            os.pipe()
+        )  # ranks stay until this closes: one that left early would break the others' calls
         pipes = [os.pipe() for _ in range(num_ranks)]
         pids = []
         for rank in range(num_ranks):
             pid = os.fork()
             if pid == 0:
-                for end in [held, *[end for end, _ in pipes], *[end for _, end in pipes if end != pipes[rank][1]]]:
+                for end in [
+                    held,
+                    *[end for end, _ in pipes],
+                    *[end for _, end in pipes if end != pipes[rank][1]],
+                ]:
                     os.close(end)
                 _be_rank(rank, num_ranks, Path(folder), pipes[rank][1], function, arguments, wait_seconds)
                 os.read(leash, 1)
@@ -166,7 +172,9 @@ def _result(rank: int, data: bytes) -> Any:
     try:
         said = torch.load(io.BytesIO(data), weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
-        raise RankFailed(f"rank {rank} returned something other than tensors and plain values: {error}") from None
+        raise RankFailed(
+            f"rank {rank} returned something other than tensors and plain values: {error}"
+        ) from None
     for record, more in zip(RECORDS, json.loads(said["records"]), strict=True):
         record.extend(more)
     if "error" not in said:
