@@ -123,7 +123,8 @@ def checked(stage: str, listed: Iterable[Exercise]) -> tuple[Exercise, ...]:
     """The same exercises, once every id is known to be single and every prerequisite to come before its use.
 
     Raises:
-        ContractError: an id or a door function listed twice, or a prerequisite that no earlier exercise has.
+        ContractError: an id or a door function listed twice (save by a problem that goes on where one of its
+            prerequisites ended), or a prerequisite that no earlier exercise has.
     """
     seen: dict[str, Exercise] = {}
     owner: dict[str, str] = {}
@@ -136,7 +137,7 @@ def checked(stage: str, listed: Iterable[Exercise]) -> tuple[Exercise, ...]:
                     f"{stage}/exercises.py: {exercise.id!r} needs {wanted!r}, which no earlier exercise is"
                 )
         for name in exercise.door:
-            if name in owner:
+            if name in owner and owner[name] not in exercise.prerequisites:
                 raise ContractError(
                     f"{stage}/exercises.py: {name} belongs to {owner[name]!r} and {exercise.id!r}"
                 )

@@ -76,15 +76,17 @@ def results(learner_root: Path, stage: str) -> dict[str, dict[str, Any]]:
     return _read(learner_root, f"{stage}.json").get("problems", {})
 
 
+def passed_problems(learner_root: Path, stage: str) -> set[str]:
+    """Ids of the problems that passed, with every source file of the stage unchanged since."""
+    now = source_digests(learner_root, stage)
+    found = results(learner_root, stage)
+    return {id for id, result in found.items() if result["outcome"] == "passed" and result["sources"] == now}
+
+
 def passed_functions(learner_root: Path, stage: str) -> set[str]:
     """Door functions of problems that passed, with every source file of the stage unchanged since."""
-    now = source_digests(learner_root, stage)
-    return {
-        name
-        for result in results(learner_root, stage).values()
-        if result["outcome"] == "passed" and result["sources"] == now
-        for name in result["door"]
-    }
+    found = results(learner_root, stage)
+    return {name for problem in passed_problems(learner_root, stage) for name in found[problem]["door"]}
 
 
 def changed_functions(learner_root: Path, stage: str) -> set[str]:

@@ -187,19 +187,21 @@ def _verdicts(stage: str, impl: str, written: Mapping[str, Any]) -> dict[str, st
     """
     source = loading.locate(stage, impl)
     listed = exercises(stage)
-    graded_by = {name: exercise.id for exercise in listed for name in exercise.door}
+    graded_by: dict[str, tuple[str, ...]] = {}
+    for exercise in listed:
+        graded_by |= {name: (*graded_by.get(name, ()), exercise.id) for name in exercise.door}
     rests_on = hooks(stage)
-    passed, changed, taken = set(graded_by), set[str](), set[str]()
+    passed, changed, taken = {exercise.id for exercise in listed}, set[str](), set[str]()
     if source.kind == "learner":
         tree = source.own[0]
-        passed = grades.passed_functions(tree, stage)
+        functions, problems = grades.passed_functions(tree, stage), grades.passed_problems(tree, stage)
+        passed = {e.id for e in listed if not e.door or (e.id in problems and set(e.door) <= functions)}
         changed, taken = grades.changed_functions(tree, stage), grades.borrowed(tree, stage)
-    solved = {exercise.id for exercise in listed if set(exercise.door) <= passed}
     stale = {exercise.id for exercise in listed if set(exercise.door) & changed}
     verdicts = {}
     for name in contract(stage):
-        needs = rests_on.get(name, (graded_by[name],) if name in graded_by else ())
-        unsolved = [problem for problem in needs if problem not in solved]
+        needs = rests_on.get(name, graded_by.get(name, ()))
+        unsolved = [problem for problem in needs if problem not in passed]
         if name in taken:
             verdicts[name] = "borrowed by you"
         elif name not in written:

@@ -190,7 +190,8 @@ def write_stubs(stage: str, learner_root: Path, root: Path = WORKSPACE) -> list[
             f"{path}:{error.lineno} is no valid Python ({error.msg}); mend that line, then: make learn STAGE={stage}"
         ) from error
     present = {name for node in tree.body for name in bound_names(node)}
-    wanted = [(e, name) for e in listed if e.kind == "code" for name in e.door if name not in present]
+    first = {name: e for e in reversed(listed) if e.kind == "code" for name in e.door}
+    wanted = [(e, name) for e in listed for name in e.door if name not in present and first.get(name) is e]
     if not wanted:
         return []
     names = [name for _, name in wanted]
