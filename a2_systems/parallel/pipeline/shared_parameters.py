@@ -30,7 +30,7 @@ class SharedParameters:
                 list(ranks)
             )  # a collective call: every rank makes every group, in one order
             if dist.get_rank() in ranks:
-                assert group is not None
+                assert isinstance(group, dist.ProcessGroup)
                 mine = [parameters[name] for name, holders in self.holders.items() if holders == ranks]
                 self._groups.append((ranks, group, mine))
 

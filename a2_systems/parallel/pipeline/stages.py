@@ -62,11 +62,11 @@ class Stage(nn.Module):
         self.linear: Callable[[Tensor, Tensor], Tensor] = plain_linear
         head = getattr(model, "lm_head", None)
         has_table = self.is_first or (self.is_last and head is None)
-        self.token_embeddings = model.token_embeddings if has_table else None
+        self.token_embeddings = model.get_submodule("token_embeddings") if has_table else None
         mine = layers_of(index, num_stages, len(blocks))
         self.layers = nn.ModuleDict({str(layer): blocks[layer] for layer in mine})
         self.rope = getattr(model, "rope", None)
-        self.ln_final = model.ln_final if self.is_last else None
+        self.ln_final = model.get_submodule("ln_final") if self.is_last else None
         self.lm_head = head if self.is_last else None
 
     def forward(
@@ -88,21 +88,20 @@ class Stage(nn.Module):
         if self.lm_head is not None:
             return self.lm_head(features)
         assert self.token_embeddings is not None
-        return self.linear(features, self.token_embeddings.weight)
+        return self.linear(features, self.token_embeddings.get_parameter("weight"))
 
 
 def _blocks(model: nn.Module, num_stages: int) -> nn.ModuleList:
     elsewhere = sorted({name.split(".")[0] for name, _ in model.named_parameters()} - set(PARTS))
     blocks = getattr(model, "layers", None)
     if elsewhere or not isinstance(blocks, nn.ModuleList):
+        unknown = (
+            f"nobody knows which stage needs {', '.join(elsewhere)}"
+            if elsewhere
+            else "it has no list `layers`"
+        )
         raise ConfigError(
-            f"a {type(model).__name__} cannot be cut into stages: "
-            + (
-                f"nobody knows which stage needs {', '.join(elsewhere)}"
-                if elsewhere
-                else "it has no list `layers`"
-            )
-            + f"; wanted a model of {', '.join(PARTS)}"
+            f"a {type(model).__name__} cannot be cut into stages: {unknown}; wanted a model of {', '.join(PARTS)}"
         )
     if not 1 <= num_stages <= len(blocks):
         raise ConfigError(
