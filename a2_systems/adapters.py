@@ -13,7 +13,9 @@ from torch import Tensor, nn, optim
 from a2_systems.kernels.flash_tiled import FlashAttention
 from a2_systems.parallel.ddp import BucketedDDP, OverlappedDDP
 from a2_systems.parallel.fsdp import FSDP
+from a2_systems.parallel.parallelize import parallelize as spread
 from a2_systems.parallel.sharded_optimizer import sharded_optimizer
+from shared.doors.systems import Spread, Strategy
 
 
 def get_flashattention_autograd_function_pytorch() -> type[torch.autograd.Function]:
@@ -82,3 +84,8 @@ def ddp_bucketed_on_after_backward(ddp_model: BucketedDDP, optimizer: optim.Opti
 
 def ddp_bucketed_on_train_batch_start(ddp_model: BucketedDDP, optimizer: optim.Optimizer) -> None:
     """Nothing: buckets empty themselves."""
+
+
+def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy) -> Spread:
+    """Spread a model and its new optimizer over the ranks."""
+    return spread(model, optimizer, strategy)

@@ -3,11 +3,63 @@
 The first eight names are those of the public assignment 2, the next five those of its 2025 edition.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn, optim
+
+
+StrategyName = Literal["single", "naive", "flat", "overlap", "bucketed", "zero1", "fsdp"]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a training is spread over ranks; each name adds one idea to the one before it."""
+
+    # single: one rank; naive: a message for each gradient; flat: one for all; overlap: sent while backward runs; bucketed:
+    # in buckets; zero1: optimizer state shared out; fsdp: parameters, gradients and state shared out
+    name: StrategyName = "bucketed"
+    bucket_size_mb: float = 25.0  # MiB of gradients in a message, for bucketed and zero1
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # fsdp alone: in which matrices travel and layers compute
+
+
+class Spread(Protocol):
+    """A model and its optimizer, spread over ranks by `parallelize`. All methods are called on every rank."""
+
+    model: nn.Module
+    optimizer: optim.Optimizer
+
+    def accumulating(self, is_partial: bool) -> AbstractContextManager[None]:
+        """Around a backward pass; `is_partial` where another one follows before the step."""
+        ...
+
+    def finish_backward(self) -> None:
+        """Between backward and step: afterwards gradients are means over the ranks."""
+        ...
+
+    def clip(self, max_norm: float) -> float:
+        """Scale the gradients so that their joint norm is at most this; the norm that was found."""
+        ...
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every whole parameter and buffer under its name in the unwrapped model."""
+        ...
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """The whole state, as the optimizer of one device would save it."""
+        ...
+
+    def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Any]) -> None:
+        """Take both back, whatever number of ranks they come from."""
+        ...
+
+    @property
+    def exposed_seconds(self) -> float | None:
+        """How long the last step waited for gradients with nothing else to do; None where it is not measured."""
+        ...
 
 
 @runtime_checkable
@@ -68,4 +120,8 @@ class SystemsDoor(Protocol):
 
     def ddp_bucketed_on_train_batch_start(self, ddp_model: nn.Module, optimizer: optim.Optimizer) -> None:
         """Called before each batch."""
+        ...
+
+    def parallelize(self, model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy) -> Spread:
+        """Spread a model and its new optimizer over the ranks."""
         ...

@@ -25,6 +25,7 @@ VOLATILE_KEYS = frozenset(
         "mfu_fraction",
         "memory_bytes",
         "evaluate_seconds",
+        "exposed_seconds",
     }
 )
 """Measured, hence different from run to run; everything else in a log is decided by config, data and code."""

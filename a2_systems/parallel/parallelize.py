@@ -1,0 +1,203 @@
+"""A model and its optimizer spread over the ranks, behind one interface: the hook `parallelize` of the stage's door.
+
+    spread = parallelize(model, AdamW(model.parameters()), Strategy("fsdp"))
+    spread.model(inputs) ... loss.backward()
+    spread.finish_backward()                  # gradients are means over the ranks now
+    norm = spread.clip(1.0)
+    spread.optimizer.step()
+
+Whatever the strategy, k steps on N ranks are k steps on one over the joined batch, up to the order in which numbers are
+added. `weights` and `optimizer_state` are whole, as one device would have them: a run saved on four ranks goes on, on
+three or on one.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+
+from a2_systems.parallel.ddp import BucketedDDP, OverlappedDDP
+from a2_systems.parallel.ddp_naive import FlatDDP, NaiveDDP
+from a2_systems.parallel.fsdp import FSDP
+from a2_systems.parallel.replicas import Replica
+from a2_systems.parallel.sharded_optimizer import ShardedOptimizer
+from shared.doors.systems import Spread, Strategy
+from shared.errors import ConfigError
+
+
+class OnOneRank(Spread):
+    """Nothing is spread."""
+
+    def __init__(self, model: nn.Module, optimizer: optim.Optimizer) -> None:
+        self.model, self.optimizer = model, optimizer
+
+    def accumulating(self, is_partial: bool) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def finish_backward(self) -> None:
+        return
+
+    @property
+    def exposed_seconds(self) -> float | None:
+        return 0.0
+
+    def clip(self, max_norm: float) -> float:
+        return _clip(self.model, max_norm)
+
+    def weights(self) -> dict[str, Tensor]:
+        return dict(self.model.state_dict())
+
+    def optimizer_state(self) -> dict[str, Any]:
+        return self.optimizer.state_dict()
+
+    def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(dict(weights))
+        self.optimizer.load_state_dict(dict(optimizer_state))
+
+
+class Replicated(Spread):
+    """Every rank holds the model, and the optimizer state of all of it or, sharded, of its share."""
+
+    def __init__(self, model: Replica, optimizer: optim.Optimizer) -> None:
+        self.model: Replica = model
+        self.optimizer = optimizer
+
+    def accumulating(self, is_partial: bool) -> AbstractContextManager[None]:
+        return self.model.no_sync() if is_partial else nullcontext()
+
+    def finish_backward(self) -> None:
+        self.model.finish_gradient_synchronization()
+
+    def clip(self, max_norm: float) -> float:
+        return _clip(self.model, max_norm)  # gradients are the same on all ranks, and so is their norm
+
+    def weights(self) -> dict[str, Tensor]:
+        return dict(self.model.module.state_dict())
+
+    def optimizer_state(self) -> dict[str, Any]:
+        if isinstance(self.optimizer, ShardedOptimizer):
+            return self.optimizer.full_state_dict()
+        return self.optimizer.state_dict()
+
+    def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Any]) -> None:
+        self.model.module.load_state_dict(dict(weights))
+        self.optimizer.load_state_dict(dict(optimizer_state))
+
+    @property
+    def exposed_seconds(self) -> float | None:
+        return self.model.exposed_seconds
+
+
+class FullySharded(Spread):
+    """Every rank holds its rows of each matrix, and the optimizer state of these."""
+
+    def __init__(self, model: FSDP, optimizer: optim.Optimizer) -> None:
+        self.model: FSDP = model
+        self.optimizer = optimizer
+
+    def accumulating(self, is_partial: bool) -> AbstractContextManager[None]:
+        return nullcontext()  # whole gradients are not kept: what was added up is the shards'
+
+    def finish_backward(self) -> None:
+        self.model.finish_gradient_synchronization()
+
+    def clip(self, max_norm: float) -> float:
+        return float(self.model.clip_gradients(max_norm))
+
+    def weights(self) -> dict[str, Tensor]:
+        buffers = {name: b for name, b in self.model.module.state_dict().items() if name not in self._names()}
+        return self.model.full_parameters() | buffers
+
+    def optimizer_state(self) -> dict[str, Any]:
+        saved = self.optimizer.state_dict()
+        state = {
+            index: {
+                key: self.model.full_like(self._parameter(index), value)
+                if isinstance(value, Tensor) and value.ndim == 2
+                else value
+                for key, value in entries.items()
+            }
+            for index, entries in saved["state"].items()
+        }
+        return {**saved, "state": state}
+
+    def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Any]) -> None:
+        names = self._names()
+        self.model.load_full_parameters({name: w for name, w in weights.items() if name in names})
+        state = {
+            index: {
+                key: self.model.shard_like(self._parameter(index), value)
+                if isinstance(value, Tensor) and value.ndim == 2
+                else value
+                for key, value in entries.items()
+            }
+            for index, entries in optimizer_state["state"].items()
+        }
+        self.optimizer.load_state_dict({**optimizer_state, "state": state})
+
+    @property
+    def exposed_seconds(self) -> float | None:
+        return None
+
+    def _names(self) -> set[str]:
+        return {name for name, _ in self.model.module.named_parameters(remove_duplicate=False)}
+
+    def _parameter(self, index: int) -> nn.Parameter:
+        """The parameter that a state_dict calls by this number."""
+        return list(chain.from_iterable(group["params"] for group in self.optimizer.param_groups))[index]
+
+
+def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy) -> Spread:
+    """Spread a model over the ranks of the process group, rank 0's weights being everyone's to begin with.
+
+    The optimizer, built on the model's parameters, has done no step yet: where the parameters are exchanged for
+    shards, or its state is to be shared, one of its class and settings takes its place.
+
+    Raises:
+        ConfigError: the optimizer has done steps, whose state would be lost.
+    """
+    if optimizer.state:
+        raise ConfigError(
+            "this optimizer has done steps already; spread the model first, then load the state that it should go on from"
+        )
+    match strategy.name:
+        case "single":
+            return OnOneRank(model, optimizer)
+        case "naive":
+            return Replicated(NaiveDDP(model), optimizer)
+        case "flat":
+            return Replicated(FlatDDP(model), optimizer)
+        case "overlap":
+            return Replicated(OverlappedDDP(model), optimizer)
+        case "bucketed":
+            return Replicated(BucketedDDP(model, strategy.bucket_size_mb), optimizer)
+        case "zero1":
+            sharded = ShardedOptimizer(_groups(optimizer), type(optimizer), **optimizer.defaults)
+            return Replicated(BucketedDDP(model, strategy.bucket_size_mb), sharded)
+        case "fsdp":
+            name_of = {id(parameter): name for name, parameter in model.named_parameters()}
+            fsdp = FSDP(model, {"float32": None, "bfloat16": torch.bfloat16}[strategy.compute_dtype])
+            shards = dict(model.named_parameters())
+            groups = [
+                {**group, "params": [shards[name_of[id(parameter)]] for parameter in group["params"]]}
+                for group in _groups(optimizer)
+            ]
+            return FullySharded(fsdp, type(optimizer)(groups, **optimizer.defaults))
+
+
+def _groups(optimizer: optim.Optimizer) -> list[dict[str, Any]]:
+    """Its parameters with their settings, for another optimizer of the same class."""
+    return [{**group, "params": list(group["params"])} for group in optimizer.param_groups]
+
+
+@torch.no_grad()
+def _clip(model: nn.Module, max_norm: float) -> float:
+    """Source: [clip-2013] algorithm 1."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(gradients, scale)
+    return float(norm)
