@@ -1,6 +1,7 @@
 """The settings of stage 2's programs and their presets."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from shared.doors.protocols import ModelConfig, TrainJob
@@ -62,3 +63,16 @@ TRAIN_PARALLEL = {
         compute_dtype="bfloat16",
     ),
 }
+
+
+@dataclass(frozen=True)
+class CompareTraining:
+    """Hold runs on several ranks against one on a single rank."""
+
+    logs: tuple[str, ...] = ()  # names of RunLogs; the first is the measure
+    name: str = "parallel"  # the name of the Runs
+    tolerance_nats: float = 1e-3  # sums in another order, through some hundred steps of float32; a wrong gradient is 100 x
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+COMPARE_TRAINING = {"default": CompareTraining()}
