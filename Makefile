@@ -24,7 +24,7 @@ graded = $(PY) -m tests.harness.$(1) --stage "$$STAGE" $${IMPL:+--impl "$$IMPL"}
 	$${REFERENCE:+--reference "$$REFERENCE"} $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help ready setup doctor check test toy a1 a1-study learn grade watch hint borrow status reset release grade-all \
+.PHONY: help ready setup doctor check test toy a1 a1-study a2 learn grade watch hint borrow status reset release grade-all \
 	autograder mutants torture bench data runs artifacts format clean
 
 help:
@@ -94,6 +94,9 @@ a1: ready ## stage 1, the longer version
 
 a1-study: ready ## stage 1's experiments: rates, batches, ablations, divergence, sizes, tokenizers, the ladder; resumable, within two hours
 	@$(call journey,a1-study)
+
+a2: ready ## stage 2: the same training on one rank and on two, by two strategies; losses compared
+	@$(call journey,a2)
 
 data: ready ## fetch the public data set DATASET, verified, resumable, as a Corpus where it is text; alone: list them
 	@$(PY) -m shared.corpora.fetch $${DATASET:+--dataset "$$DATASET"} $(ARGS)

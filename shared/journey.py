@@ -62,6 +62,10 @@ SIZES = {
         "toy": Scale(24, 2048, "a1", "toy", "toy"),
         "one_gpu": Scale(1000, 8192, "one_gpu", "toy", "toy"),
     },
+    "a2": {
+        "tiny": Scale(0.4, 512, "tiny", "tiny", "tiny"),
+        "toy": Scale(9, 2048, "toy", "toy", "toy"),
+    },
     "a1-study": {
         "tiny": Scale(0.4, 512, "tiny", "tiny", "tiny"),
         "toy": Scale(9, 2048, "toy", "toy", "toy"),
@@ -69,11 +73,12 @@ SIZES = {
     },
 }
 EXPERIMENTS = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
-RESUMED = ("encode", "train_lm", "ladder", *EXPERIMENTS)  # they keep unfinished work under `runs`
+RESUMED = ("encode", "train_lm", "train_parallel", "ladder", *EXPERIMENTS)  # they keep unfinished work under `runs`
 # They compute on a GPU, when jobs ask for any.
-ON_GPU = ("train_lm", "evaluate_lm", "generate", "attention_probe", "ladder", *EXPERIMENTS)
+ON_GPU = ("train_lm", "train_parallel", "evaluate_lm", "generate", "attention_probe", "ladder", *EXPERIMENTS)
 LIBRARY = "python_library"  # the Corpus of Python's standard library, the same at every scale
 PLAYS = "tinyshakespeare"  # what the ladder reads: figures of it are known from elsewhere
+LAUNCHER = "shared.runs.launch"  # of programs on several ranks: flags after the program's name are the program's
 FOR_THE_REFERENCE = ("a1_basics.run.tokenizer_sweep",)  # rules for cutting text cross no door
 
 
@@ -110,6 +115,26 @@ def stage_one(size: Scale, name: str, text: str | None) -> list[Step]:
             f"--preset {size.generate_preset} --checkpoint {name} --name {name}",
         ),
         step("a report page", "shared.report.make", f"--checkpoint {name} --name {name}"),
+    ]
+
+
+def stage_two(size: Scale, name: str, text: str | None, scale: str) -> list[Step]:
+    """The same training on one rank and, spread in two ways, on two; on the token ids of `make toy`."""
+    base = journey_name("toy", scale, text)
+    settings = f"--preset {size.train_preset} --shards {base} --model.vocab-size {size.vocab_size}"
+    program = "a2_systems.run.train_parallel"
+    names = [f"{name}-one-rank", f"{name}-data-parallel", f"{name}-fsdp"]
+    two_ranks = f"--launch torchrun --ranks 2 {program} {settings}"
+    return [
+        *stage_one(size, base, text)[:3],
+        step("on one rank", program, f"{settings} --strategy single --name {names[0]}"),
+        step("on two, gradients averaged", LAUNCHER, f"{two_ranks} --strategy bucketed --name {names[1]}"),
+        step("on two, everything shared out", LAUNCHER, f"{two_ranks} --strategy fsdp --name {names[2]}"),
+        step(
+            "the same training?",
+            "a2_systems.run.compare_training",
+            f"--logs {' '.join(names)} --name {name}",
+        ),
     ]
 
 
@@ -187,7 +212,7 @@ def step(purpose: str, program: str, words: str, *more: str) -> Step:
         program,
         (*words.split(), *more),
         takes_impl=program not in FOR_THE_REFERENCE
-        and (program.startswith("a1_basics") or program == "shared.report.make"),
+        and (program.startswith(("a1_basics", "a2_systems.run.train")) or program in ("shared.report.make", LAUNCHER)),
     )
 
 
@@ -209,6 +234,8 @@ def journey(name: str, scale: str, text: str | None) -> list[Step]:
     if text is not None and not Path(text).exists():
         raise ConfigError(f"TEXT={text}: there is no such file or folder")
     run_name = journey_name(name, scale, text)
+    if name == "a2":
+        return stage_two(SIZES[name][scale], run_name, text, scale)
     if name == "a1-study":
         return stage_one_study(SIZES[name][scale], run_name, text, scale)
     return stage_one(SIZES[name][scale], run_name, text)
@@ -283,8 +310,9 @@ def command(step: Step, options: argparse.Namespace) -> tuple[str, list[str]]:
         flags += ["--impl", options.impl]
     if options.store != "artifacts":
         flags += ["--store", options.store]
-    package, program = step.program.rsplit(".", 1)
-    if options.runs != "runs" and package == "a1_basics.run" and program in RESUMED:
+    started = next((word for word in step.flags if word.startswith("a2_systems.")), step.program)
+    package, program = started.rsplit(".", 1)
+    if options.runs != "runs" and package in ("a1_basics.run", "a2_systems.run") and program in RESUMED:
         flags += ["--runs", options.runs]
     return step.program, flags
 
