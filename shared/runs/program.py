@@ -160,4 +160,6 @@ def _kinds(verb: str, kinds: Mapping[str, str] | Iterable[str]) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    num_ranks = os.environ.get("WORLD_SIZE", "1")
+    who = f"rank {os.environ.get('RANK', '?')} of {num_ranks}: " if num_ranks not in ("0", "1") else ""
+    print(who + line, file=sys.stderr, flush=True)

@@ -13,9 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.errors import ConfigError
+from shared.errors import ConfigError, WorkspaceError
+
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+"""How gloo and NCCL say that somebody is gone."""
 
 WAIT_MINUTES = 10  # the longest that ranks may be apart, such as while the first one saves
+
+
+class RankLost(WorkspaceError):
+    """This rank is well, and another is gone: no mistake of this one's."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,7 @@ def joined(device_type: str = "cpu") -> Iterator[Ranks]:
 
     Raises:
         ConfigError: the ranks' environment is incomplete, or a node has fewer GPUs than ranks.
+        RankLost: another rank ended while this one waited for it.
     """
     num_ranks = _number("WORLD_SIZE", 1)
     if num_ranks == 1:
@@ -89,6 +99,10 @@ def joined(device_type: str = "cpu") -> Iterator[Ranks]:
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size())
         dist.barrier()  # after an error there is no waiting: the others may be anywhere
+    except RuntimeError as error:
+        if not any(words in str(error) for words in LOST):
+            raise
+        raise RankLost("another rank ended while this one waited for it; what that one said tells why") from error
     finally:
         dist.destroy_process_group()
 
