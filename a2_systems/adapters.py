@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from a2_systems.kernels.flash_tiled import FlashAttention
+from a2_systems.parallel import activation_checkpointing
 from a2_systems.parallel.ddp import BucketedDDP, OverlappedDDP
 from a2_systems.parallel.fsdp import FSDP
 from a2_systems.parallel.parallelize import parallelize as spread
@@ -89,3 +90,8 @@ def ddp_bucketed_on_train_batch_start(ddp_model: BucketedDDP, optimizer: optim.O
 def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy) -> Spread:
     """Spread a model and its new optimizer over the ranks."""
     return spread(model, optimizer, strategy)
+
+
+def run_checkpointed(function: Callable[..., Any], *args: Any) -> Any:
+    """Keep what goes in, compute the inside again."""
+    return activation_checkpointing.run_checkpointed(function, *args)

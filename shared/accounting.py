@@ -10,6 +10,7 @@ from shared.costs import Work
 from shared.doors.protocols import ModelConfig, TrainJob
 
 BYTES_PER_FLOAT32 = 4
+BYTES_PER_TOKEN_ID = 8  # torch indexes with int64
 SECONDS_PER_DAY = 86_400
 ADAMW_FLOPS_PER_PARAMETER = 16
 """Two running means 3 + 4, two corrections 2, decay 2, update 5 (root, sum, quotient, product, difference)."""
@@ -186,3 +187,42 @@ def training_seconds(
     """Time for a number of steps at a fraction of a device's peak; the optimizer's own work is left out."""
     flops = steps * batch_size * seq * training_flops_per_token(config, seq)
     return flops / (peak_flops_per_second * mfu_fraction)
+
+
+def residual_stream_bytes(config: ModelConfig, batch_size: int, seq: int, bytes_per_element: int = 4) -> int:
+    """Bytes of the features between two blocks: what a checkpointed block keeps instead of its inside.
+
+    >>> xl = ModelConfig(10_000, context_length=2048, d_model=2560, num_layers=32, num_heads=32, d_ff=10_240)
+    >>> [residual_stream_bytes(xl, 4, seq) // 2**20 for seq in (128, 512, 2048)]
+    [5, 20, 80]
+    """
+    return batch_size * seq * config.d_model * bytes_per_element
+
+
+def block_kept_bytes(config: ModelConfig, batch_size: int, seq: int) -> int:
+    """Bytes that one block of ours keeps for its backward pass, in float32 with a fused attention kernel: exact.
+
+    Per token, both norms keep what they normalised, its scale and their result (4 d_model + 2); attention keeps
+    queries, keys, values, its result and a log-sum-exp for each head; the feed-forward its gate, the activated gate,
+    the up-projection and their product (4 d_ff). RoPE keeps its complex factors, twice, once for all sequences. What
+    entered the block is not kept: no operation needs it again. Grouped keys and values are kept repeated.
+    """
+    q_width = config.num_heads * config.width_per_head
+    per_token = 4 * config.d_model + 2 + 4 * q_width + config.num_heads + 4 * config.d_ff
+    return BYTES_PER_FLOAT32 * (batch_size * seq * per_token + 2 * seq * config.width_per_head)
+
+
+def ends_kept_bytes(config: ModelConfig, batch_size: int, seq: int) -> int:
+    """Bytes kept beside the blocks: token ids and targets, the last norm, log-probabilities and the loss's weight."""
+    per_token = BYTES_PER_FLOAT32 * (2 * config.d_model + 1 + config.vocab_size) + 2 * BYTES_PER_TOKEN_ID
+    return batch_size * seq * per_token + BYTES_PER_FLOAT32
+
+
+def grouped_checkpoints_bytes(num_blocks: int, group: int, input_bytes: int, block_bytes: int) -> int:
+    """The most kept at once with each `group` neighbouring blocks in a checkpoint: all inputs, and one group's inside.
+
+    The group whose inside is back is the last one, or the one before when the last is smaller.
+    """
+    full, left = divmod(num_blocks, group)
+    last = (full + 1) * input_bytes + left * block_bytes if left else 0
+    return max(full * input_bytes + group * block_bytes if full else 0, last)

@@ -1,6 +1,6 @@
 """What stage 2 offers through its door: kernels, and training on several devices.
 
-The first eight names are those of the public assignment 2, the next five those of its 2025 edition.
+The first eight names are those of the public assignment 2, the next five those of its 2025 edition; the rest is ours.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -124,4 +124,7 @@ class SystemsDoor(Protocol):
 
     def parallelize(self, model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy) -> Spread:
         """Spread a model and its new optimizer over the ranks."""
+
+    def run_checkpointed(self, function: Callable[..., Any], *args: Any) -> Any:
+        """`function(*args)`, of which only the arguments are kept; its inside is computed again for the gradients."""
         ...
