@@ -13,7 +13,9 @@ from jaxtyping import install_import_hook
 
 from shared.doors.exercise import STAGES
 from shared.doors.load import load
+from tests.harness.launches import interpret_without_gpu
 
+interpret_without_gpu()
 ROOT = Path(__file__).resolve().parents[1]
 CHECKED = [
     "a1_basics.model",

@@ -28,6 +28,9 @@ def _prctl(option: int, value: int) -> None:
 
 def _preload() -> None:
     """Import what every run needs. Nothing here may start threads: a fork keeps only the calling one."""
+    from tests.harness.launches import interpret_without_gpu
+
+    interpret_without_gpu()  # before torch._dynamo below, which imports Triton
     import einops
     import hypothesis
     import jaxtyping
