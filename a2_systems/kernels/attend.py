@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.attention.bias import causal_lower_right
 
 from a2_systems.kernels.flash_tiled import FlashAttention
 
@@ -56,7 +55,11 @@ def sdpa_attention(
     if q_len == k_len:
         return F.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=is_grouped)
     # `is_causal` would take the queries for the *first* positions. A single query sees everything.
-    mask = None if q_len == 1 else causal_lower_right(q_len, k_len)
+    mask = None
+    if q_len > 1:
+        from torch.nn.attention.bias import causal_lower_right  # imports Triton
+
+        mask = causal_lower_right(q_len, k_len)
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, enable_gqa=is_grouped)
 
 
