@@ -54,7 +54,7 @@ class Launches(TorchDispatchMode):
         def noted(kernel: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> Any:
             if warmup:
                 return run(kernel, *args, grid=grid, warmup=warmup, **options)
-            if not callable(grid):
+            if isinstance(grid, (tuple, list)):
                 self.programs.append(prod(grid))
                 return self._launch(run, kernel, *args, grid=grid, warmup=warmup, **options)
 
