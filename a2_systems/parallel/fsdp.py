@@ -253,7 +253,20 @@ class FSDP(nn.Module):
                 )
         for name, tensor in parameters.items():
             target = self._targets[name]
-            target.load(tensor) if isinstance(target, ShardedWeight) else target.data.copy_(tensor)
+            if isinstance(target, ShardedWeight):
+                target.shard.data.copy_(target.own_rows(tensor))
+            else:
+                target.data.copy_(tensor)
+
+    def full_like(self, parameter: nn.Parameter, part: Tensor) -> Tensor:
+        """What an optimizer keeps for one of `parameters()`, made whole; called on all ranks."""
+        weight = next((weight for weight in self._weights if weight.shard is parameter), None)
+        return part if weight is None else weight.full(part)
+
+    def shard_like(self, parameter: nn.Parameter, full: Tensor) -> Tensor:
+        """This rank's part of what `full_like` made whole, on whatever number of ranks."""
+        weight = next((weight for weight in self._weights if weight.shard is parameter), None)
+        return full if weight is None else weight.own_rows(full).clone()
 
 
 def _full(target: ShardedWeight | nn.Parameter) -> Tensor:

@@ -68,7 +68,7 @@ class ShardedWeight:
         self.places = places  # every module that has this parameter, and under which name
         rows, columns = weight.shape
         self.rows_per_rank = -(-rows // self.ranks)
-        mine = weight.detach()[self.rank * self.rows_per_rank :][: self.rows_per_rank]
+        mine = self.own_rows(weight.detach())
         master_dtype = torch.promote_types(weight.dtype, torch.float32)
         self.shard = nn.Parameter(mine.to(master_dtype).clone(), requires_grad=weight.requires_grad)
         self.padded_whole = torch.empty(
@@ -143,17 +143,17 @@ class ShardedWeight:
         else:
             self.shard.grad += mean
 
-    def full(self) -> Float[Tensor, "rows columns"]:
-        """A copy of the whole master, the same on all ranks."""
+    def full(self, part: Float[Tensor, "own_rows columns"] | None = None) -> Float[Tensor, "rows columns"]:
+        """A copy of the whole master, or of what every rank keeps a `part` of as it does of the master."""
+        part = self.shard.detach() if part is None else part
         rows, columns = self.whole.shape
-        everyone = self.shard.new_empty(self.ranks * self.rows_per_rank, columns, requires_grad=False)
-        all_gather(everyone, self._padded(self.shard.detach(), self.rows_per_rank, self.shard.dtype))
+        everyone = part.new_empty(self.ranks * self.rows_per_rank, columns)
+        all_gather(everyone, self._padded(part, self.rows_per_rank, part.dtype))
         return everyone[:rows].clone()
 
-    @torch.no_grad()
-    def load(self, full: Float[Tensor, "rows columns"]) -> None:
-        """Take this rank's rows of a whole matrix."""
-        self.shard.copy_(full[self.rank * self.rows_per_rank :][: self.rows_per_rank])
+    def own_rows(self, full: Float[Tensor, "rows columns"]) -> Float[Tensor, "own_rows columns"]:
+        """This rank's rows of a whole matrix."""
+        return full[self.rank * self.rows_per_rank :][: self.rows_per_rank]
 
     @staticmethod
     def _padded(matrix: Tensor, rows: int, dtype: torch.dtype) -> Tensor:

@@ -226,6 +226,11 @@ def test_full_parameters_load_into_another_number_of_ranks():
         fsdp.module(batch_of(0, rank))  # the module itself may be called as well
         with torch.no_grad():
             loss_of(fsdp, batch_of(0, rank))
+        whole = torch.arange(35.0).view(7, 5)  # as a moment of an optimizer would be
+        table = fsdp.module.table.weight
+        part = fsdp.shard_like(table, whole)
+        assert part.shape == table.shape
+        assert torch.equal(fsdp.full_like(table, part), whole)
         assert list(fsdp.full_parameters()) == [
             name.removeprefix("module.") for name, _ in fsdp.named_parameters()
         ]
