@@ -12,7 +12,9 @@ from torch import Tensor, nn, optim
 
 from a2_systems.kernels.flash_tiled import FlashAttention
 from a2_systems.parallel import activation_checkpointing
+from a2_systems.parallel.collectives import ring_all_reduce
 from a2_systems.parallel.ddp import BucketedDDP, OverlappedDDP
+from a2_systems.parallel.ddp_naive import NaiveDDP
 from a2_systems.parallel.fsdp import FSDP
 from a2_systems.parallel.parallelize import parallelize as spread
 from a2_systems.parallel.sharded_optimizer import sharded_optimizer
@@ -29,6 +31,21 @@ def get_flashattention_autograd_function_triton() -> type[torch.autograd.Functio
     from a2_systems.kernels.flash_triton import TritonFlashAttention
 
     return TritonFlashAttention
+
+
+def run_ring_all_reduce(tensor: Tensor) -> None:
+    """Sum over the ranks, in place, by messages between neighbours."""
+    ring_all_reduce(tensor)
+
+
+def get_naive_ddp(module: nn.Module) -> nn.Module:
+    """Gradients leave when backward is over."""
+    return NaiveDDP(module)
+
+
+def naive_ddp_on_after_backward(ddp_model: NaiveDDP, optimizer: optim.Optimizer) -> None:
+    """Average the gradients."""
+    ddp_model.finish_gradient_synchronization()
 
 
 def get_ddp(module: nn.Module) -> nn.Module:

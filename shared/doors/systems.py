@@ -74,6 +74,18 @@ class SystemsDoor(Protocol):
         """The same, its forward pass a Triton kernel."""
         ...
 
+    def run_ring_all_reduce(self, tensor: Tensor) -> None:
+        """Sums a tensor over all ranks in place, by `send` and `recv` (or `isend`, `irecv`) alone."""
+        ...
+
+    def get_naive_ddp(self, module: nn.Module) -> nn.Module:
+        """As `get_ddp`, the plain way: nothing is sent before backward is over."""
+        ...
+
+    def naive_ddp_on_after_backward(self, ddp_model: nn.Module, optimizer: optim.Optimizer) -> None:
+        """Called between backward and step: afterwards gradients are means over the ranks."""
+        ...
+
     def get_ddp(self, module: nn.Module) -> nn.Module:
         """Wraps a module so that every rank trains the same weights; the module itself is `.module`."""
         ...

@@ -1,0 +1,10 @@
+"""Sends nothing before backward is over."""
+
+REJECTED_BY = "test_full_buckets_leave_before_backward_returns"
+BASE = "replicas_send_copies"
+CHANGES = (
+    (
+        "            p.register_post_accumulate_grad_hook(self.ready)",
+        "            pass",
+    ),
+)

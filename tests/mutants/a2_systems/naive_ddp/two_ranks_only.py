@@ -1,0 +1,10 @@
+"""Divides by two, however many ranks there are."""
+
+REJECTED_BY = "test_steps_are_those_of_one_process"
+BASE = "replicas_send_copies"
+CHANGES = (
+    (
+        "p.grad /= dist.get_world_size()",
+        "p.grad /= 2",
+    ),
+)
