@@ -82,9 +82,9 @@ RING_ALL_REDUCE = Exercise(
         "arrives, send that.",
         "In round k of the first half rank r sends chunk r - k and receives chunk r - k - 1, modulo N. Views of "
         "the flat tensor (`tensor.view(-1).tensor_split(N)`) make all of it happen in place; lengths may differ.",
-        "Traps: if all ranks send before they receive, a send that waits for its receiver stops the ring, so start both "
-        "with isend and irecv, then wait; a buffer may not be changed before its send is done; `reshape` may "
-        "copy; some chunks are empty when there are fewer numbers than ranks; one rank has no neighbour.",
+        "Traps: if all ranks send before they receive, a send that waits for its receiver stops the ring: start "
+        "both with isend and irecv and wait for both; a buffer may not be changed before its send is done; `reshape` "
+        "may copy; some chunks are empty when there are fewer numbers than ranks; one rank has no neighbour.",
     ),
     forbidden=COLLECTIVES,
     time_limit_seconds=600.0,
