@@ -78,12 +78,15 @@ class Signatures:
     """The functions of a stage's protocol as source text, and the imports that they need."""
 
     def __init__(self, stage: str, root: Path = WORKSPACE) -> None:
-        path = root / "shared" / "doors" / "protocols.py"
+        wanted = protocol_name(stage)
+        folder = root / "shared" / "doors"
+        home = f"class {wanted}(Protocol)"  # each stage's protocol stands in a file of its own
+        paths = [path for path in sorted(folder.glob("*.py")) if home in path.read_text(encoding="utf-8")]
+        if not paths:
+            raise ContractError(f"{folder} has no protocol {wanted} for stage {stage}")
+        self._path = path = paths[0]
         tree = ast.parse(path.read_text(encoding="utf-8"))
         classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-        wanted = protocol_name(stage)
-        if wanted not in classes:
-            raise ContractError(f"{path} has no protocol {wanted} for stage {stage}")
         self._functions = {n.name: n for n in classes[wanted].body if isinstance(n, ast.FunctionDef)}
         self._imports: dict[str, str] = {}
         for node in tree.body:
@@ -98,7 +101,7 @@ class Signatures:
             *classes,
             *(n for node in tree.body for n in bound_names(node) if isinstance(node, ast.Assign)),
         ]:
-            self._imports[name] = f"from shared.doors.protocols import {name}"
+            self._imports[name] = f"from shared.doors.{path.stem} import {name}"
 
     @property
     def names(self) -> list[str]:
@@ -108,7 +111,7 @@ class Signatures:
     def function(self, name: str) -> ast.FunctionDef:
         """The protocol's declaration. Raises: ContractError: it has none of that name."""
         if name not in self._functions:
-            raise ContractError(f"shared/doors/protocols.py declares no {name}, which exercises.py asks for")
+            raise ContractError(f"{self._path.name} declares no {name}, which exercises.py asks for")
         return self._functions[name]
 
     def stub(self, name: str, docstring: str, message: str) -> str:
