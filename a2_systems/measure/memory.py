@@ -110,7 +110,7 @@ class LiveMemory(TorchDispatchMode):
         super().__init__()
         self.phase = ""
         self.peak_bytes, self.at_peak = 0, dict.fromkeys(CATEGORIES, 0)
-        self._now = dict.fromkeys(CATEGORIES, 0)
+        self._now: dict[str, int] = dict.fromkeys(CATEGORIES, 0)
         self._known: dict[int, tuple[str, int]] = {}  # storage -> category, bytes
 
     @property

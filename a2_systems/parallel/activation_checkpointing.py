@@ -70,7 +70,7 @@ class _Checkpointed(torch.autograd.Function):
             if isinstance(result, Tensor) and result.requires_grad and gradient is not None
         ]
         if wanted:
-            torch.autograd.backward(*zip(*wanted, strict=True))
+            torch.autograd.backward([result for result, _ in wanted], [gradient for _, gradient in wanted])
         return None, None, *(value.grad if isinstance(value, Tensor) else None for value in args)
 
 

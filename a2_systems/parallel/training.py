@@ -115,7 +115,11 @@ def run_spread(
         state.steps_done += 1
         if ranks.num_ranks > 1:
             dist.all_reduce(loss_nats)
-        metrics = {"loss_nats": loss_nats.item() / ranks.num_ranks, "learning_rate": rate, "gradient_norm": norm}
+        metrics = {
+            "loss_nats": loss_nats.item() / ranks.num_ranks,
+            "learning_rate": rate,
+            "gradient_norm": norm,
+        }
         exposed = spread.exposed_seconds
         return state, metrics | ({} if exposed is None else {"exposed_seconds": exposed})
 

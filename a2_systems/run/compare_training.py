@@ -30,7 +30,9 @@ def main(config: CompareTraining) -> None:
         ContractError: a loss further from the first run's than the order of a sum can explain.
     """
     if len(config.logs) < 2:
-        raise ConfigError(f"{len(config.logs)} log: wanted the one-rank run and at least one other, as --logs A B")
+        raise ConfigError(
+            f"{len(config.logs)} log: wanted the one-rank run and at least one other, as --logs A B"
+        )
     store = Store(config.store)
     logs = [store.open(name, "RunLog") for name in config.logs]
     read = [read_run_log(log) for log in logs]
@@ -38,7 +40,9 @@ def main(config: CompareTraining) -> None:
     for name, other in zip(config.logs[1:], settings[1:], strict=True):
         changed = sorted(key for key in settings[0] if settings[0][key] != other.get(key))
         if changed:
-            raise ConfigError(f"{name} is another training than {config.logs[0]}: {', '.join(changed)} differ")
+            raise ConfigError(
+                f"{name} is another training than {config.logs[0]}: {', '.join(changed)} differ"
+            )
     rows, curves = [], {}
     for name, (given, records) in zip(config.logs, read, strict=True):
         apart, compared = largest_difference(read[0][1], records)
@@ -53,7 +57,9 @@ def main(config: CompareTraining) -> None:
         )
         curves[name] = records
     parents = {f"log{number}": log.digest for number, log in enumerate(logs)}
-    with store.draft("Runs", config={"tolerance_nats": config.tolerance_nats}, parents=parents, name=config.name) as draft:
+    with store.draft(
+        "Runs", config={"tolerance_nats": config.tolerance_nats}, parents=parents, name=config.name
+    ) as draft:
         write_runs(draft, rows, curves)
     Console().print(table(rows, curves))
     wrong = [row["run"] for row in rows if not row["largest_difference_nats"] <= config.tolerance_nats]
@@ -95,7 +101,11 @@ def table(rows: list[dict[str, Any]], curves: dict[str, list[dict[str, Any]]]) -
     for row in rows:
         records = curves[row["run"]]
         rates = [record["tokens_per_second"] for record in records if "tokens_per_second" in record]
-        waits = [r["exposed_seconds"] / r["step_seconds"] for r in records if "exposed_seconds" in r and "step_seconds" in r]
+        waits = [
+            r["exposed_seconds"] / r["step_seconds"]
+            for r in records
+            if "exposed_seconds" in r and "step_seconds" in r
+        ]
         found.add_row(
             row["run"],
             row["strategy"],

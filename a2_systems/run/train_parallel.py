@@ -45,7 +45,9 @@ def train(job: ParallelJob, ranks: Ranks) -> None:
     tokenizer = store.open(source.parents["tokenizer"], "Tokenizer")
     job = dataclasses.replace(job, shards=source.digest)
     roots = [*source_roots("a1_basics", job.impl), *source_roots("a2_systems", job.impl)]
-    key, log_key = (step_key(f"a2_systems.train{part}", job, {"shards": source.digest}, roots) for part in ("", ":log"))
+    key, log_key = (
+        step_key(f"a2_systems.train{part}", job, {"shards": source.digest}, roots) for part in ("", ":log")
+    )
     is_made = ranks.largest(int(ranks.is_lead and already_made(store, key, job.name) is not None))
     if is_made:
         if ranks.is_lead and (log := store.find_key(log_key)) is not None:

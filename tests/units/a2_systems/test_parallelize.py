@@ -39,7 +39,9 @@ def optimizer_of(model):
 
 def batch(step):
     generator = torch.Generator().manual_seed(step)
-    return torch.randint(7, (BATCH, 3), generator=generator), torch.randint(7, (BATCH, 3), generator=generator)
+    return torch.randint(7, (BATCH, 3), generator=generator), torch.randint(
+        7, (BATCH, 3), generator=generator
+    )
 
 
 def train(rank, num_ranks, strategy, steps=range(4), start=None, microbatches=1):
@@ -90,7 +92,9 @@ def test_microbatches_add_up_to_the_batch(strategy):
     expect_same(found[0]["weights"], alone()["weights"])
 
 
-@pytest.mark.parametrize(("before", "after"), [("fsdp", "zero1"), ("zero1", "fsdp"), ("fsdp", "single"), ("overlap", "fsdp")])
+@pytest.mark.parametrize(
+    ("before", "after"), [("fsdp", "zero1"), ("zero1", "fsdp"), ("fsdp", "single"), ("overlap", "fsdp")]
+)
 def test_what_one_strategy_saved_another_goes_on_from_with_other_ranks(before, after):
     half = on_ranks(3, lambda rank: train(rank, 3, Strategy(before), range(2)))[1]
     num_ranks = 1 if after == "single" else 2
@@ -108,7 +112,10 @@ def test_state_is_shared_out():
         spread = parallelize(model, optimizer_of(model), Strategy(strategy))
         train_one(spread, rank)
         state = sum(
-            v.numel() for s in spread.optimizer.state.values() for v in s.values() if torch.is_tensor(v) and v.ndim
+            v.numel()
+            for s in spread.optimizer.state.values()
+            for v in s.values()
+            if torch.is_tensor(v) and v.ndim
         )
         return [sum(p.numel() for p in spread.model.parameters()), state]
 
