@@ -108,8 +108,10 @@ class FullySharded(Spread):
         return float(self.model.clip_gradients(max_norm))
 
     def weights(self) -> dict[str, Tensor]:
-        buffers = {name: b for name, b in self.model.module.state_dict().items() if name not in self._names()}
-        return self.model.full_parameters() | buffers
+        full, first_name = self.model.full_parameters(), {}
+        for name, parameter in self.model.module.named_parameters(remove_duplicate=False):
+            full[name] = full[first_name.setdefault(id(parameter), name)]  # a tied one has several names
+        return {name: full.get(name, value) for name, value in self.model.module.state_dict().items()}
 
     def optimizer_state(self) -> dict[str, Any]:
         saved = self.optimizer.state_dict()

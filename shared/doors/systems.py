@@ -26,6 +26,7 @@ class Strategy:
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # fsdp alone: in which matrices travel and layers compute
 
 
+@runtime_checkable
 class Spread(Protocol):
     """A model and its optimizer, spread over ranks by `parallelize`. All methods are called on every rank."""
 
