@@ -73,12 +73,20 @@ SIZES = {
     },
 }
 EXPERIMENTS = ("learning_rate", "batch_size", "ablations", "divergence", "scaling_audit")
-RESUMED = ("encode", "train_lm", "train_parallel", "ladder", *EXPERIMENTS)  # they keep unfinished work under `runs`
+RESUMED = (
+    "encode",
+    "train_lm",
+    "train_parallel",
+    "ladder",
+    *EXPERIMENTS,
+)  # they keep unfinished work under `runs`
 # They compute on a GPU, when jobs ask for any.
 ON_GPU = ("train_lm", "train_parallel", "evaluate_lm", "generate", "attention_probe", "ladder", *EXPERIMENTS)
 LIBRARY = "python_library"  # the Corpus of Python's standard library, the same at every scale
 PLAYS = "tinyshakespeare"  # what the ladder reads: figures of it are known from elsewhere
-LAUNCHER = "shared.runs.launch"  # of programs on several ranks: flags after the program's name are the program's
+LAUNCHER = (
+    "shared.runs.launch"  # of programs on several ranks: flags after the program's name are the program's
+)
 FOR_THE_REFERENCE = ("a1_basics.run.tokenizer_sweep",)  # rules for cutting text cross no door
 
 
@@ -212,7 +220,10 @@ def step(purpose: str, program: str, words: str, *more: str) -> Step:
         program,
         (*words.split(), *more),
         takes_impl=program not in FOR_THE_REFERENCE
-        and (program.startswith(("a1_basics", "a2_systems.run.train")) or program in ("shared.report.make", LAUNCHER)),
+        and (
+            program.startswith(("a1_basics", "a2_systems.run.train"))
+            or program in ("shared.report.make", LAUNCHER)
+        ),
     )
 
 

@@ -11,7 +11,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn, optim
 
-
 StrategyName = Literal["single", "naive", "flat", "overlap", "bucketed", "zero1", "fsdp"]
 
 
@@ -19,11 +18,13 @@ StrategyName = Literal["single", "naive", "flat", "overlap", "bucketed", "zero1"
 class Strategy:
     """How a training is spread over ranks; each name adds one idea to the one before it."""
 
-    # single: one rank; naive: a message for each gradient; flat: one for all; overlap: sent while backward runs; bucketed:
-    # in buckets; zero1: optimizer state shared out; fsdp: parameters, gradients and state shared out
+    # single: one rank; naive: a message for each gradient; flat: one for all; overlap: sent while backward runs;
+    # bucketed: in buckets; zero1: optimizer state shared out; fsdp: parameters, gradients and state shared out
     name: StrategyName = "bucketed"
     bucket_size_mb: float = 25.0  # MiB of gradients in a message, for bucketed and zero1
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # fsdp alone: in which matrices travel and layers compute
+    compute_dtype: Literal["float32", "bfloat16"] = (
+        "float32"  # fsdp alone: in which matrices travel and layers compute
+    )
 
 
 @runtime_checkable

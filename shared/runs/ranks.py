@@ -102,7 +102,9 @@ def joined(device_type: str = "cpu") -> Iterator[Ranks]:
     except RuntimeError as error:
         if not any(words in str(error) for words in LOST):
             raise
-        raise RankLost("another rank ended while this one waited for it; what that one said tells why") from error
+        raise RankLost(
+            "another rank ended while this one waited for it; what that one said tells why"
+        ) from error
     finally:
         dist.destroy_process_group()
 
