@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn, optim
 
 from a2_systems.kernels.flash_tiled import FlashAttention
-from a2_systems.parallel import activation_checkpointing
+from a2_systems.parallel import activation_checkpointing, tensor_parallel
 from a2_systems.parallel.collectives import ring_all_reduce
 from a2_systems.parallel.ddp import BucketedDDP, OverlappedDDP
 from a2_systems.parallel.ddp_naive import NaiveDDP
 from a2_systems.parallel.fsdp import FSDP
 from a2_systems.parallel.parallelize import parallelize as spread
+from a2_systems.parallel.pipeline.schedules import schedule_named
 from a2_systems.parallel.sharded_optimizer import sharded_optimizer
 from shared.doors.systems import Spread, Strategy
 
@@ -112,3 +113,19 @@ def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy
 def run_checkpointed(function: Callable[..., Any], *args: Any) -> Any:
     """Keep what goes in, compute the inside again."""
     return activation_checkpointing.run_checkpointed(function, *args)
+
+
+def pipeline_schedule(name: str, num_stages: int, num_microbatches: int) -> list[list[tuple[str, int, int]]]:
+    """The lists of actions, each action in plain words."""
+    ranks = schedule_named(name, num_stages, num_microbatches).ranks
+    return [[(kind.value, stage, microbatch) for kind, stage, microbatch in actions] for actions in ranks]
+
+
+def column_parallel_linear(in_features: Tensor, weight_part: Tensor) -> Tensor:
+    """The identity into the ranks, and this rank's outputs."""
+    return tensor_parallel.column_parallel_linear(in_features, weight_part)
+
+
+def row_parallel_linear(in_features_part: Tensor, weight_part: Tensor) -> Tensor:
+    """This rank's term, and the sum out of the ranks."""
+    return tensor_parallel.row_parallel_linear(in_features_part, weight_part)
