@@ -141,4 +141,21 @@ class SystemsDoor(Protocol):
 
     def run_checkpointed(self, function: Callable[..., Any], *args: Any) -> Any:
         """`function(*args)`, of which only the arguments are kept; its inside is computed again for the gradients."""
+
+    def pipeline_schedule(
+        self, name: str, num_stages: int, num_microbatches: int
+    ) -> list[list[tuple[str, int, int]]]:
+        """For each rank its actions in order, as (kind, stage, microbatch).
+
+        Names are gpipe, 1f1b and zero_bubble, in which rank r holds stage r. Kinds are F for a forward pass, B for a
+        backward pass, or its halves: I for the gradient of the input, W for those of the weights.
+        """
+        ...
+
+    def column_parallel_linear(self, in_features: Tensor, weight_part: Tensor) -> Tensor:
+        """This rank's outputs of `x W^T`, of which it has some rows of W and all of x."""
+        ...
+
+    def row_parallel_linear(self, in_features_part: Tensor, weight_part: Tensor) -> Tensor:
+        """All outputs of `x W^T`, of which each rank has some columns of W and those features of x."""
         ...
