@@ -163,7 +163,7 @@ def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy
     """
     if optimizer.state:
         raise ConfigError(
-            "this optimizer has done steps already; spread the model first, then load the state that it should go on from"
+            "this optimizer has done steps already; spread the model first, then load the state to go on from"
         )
     match strategy.name:
         case "single":
