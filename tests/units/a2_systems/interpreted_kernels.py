@@ -1,0 +1,113 @@
+"""Runs the Triton kernels on the CPU in Triton's interpreter and prints what came of each check, as JSON.
+
+A program of its own: the interpreter is chosen when triton is imported, for the whole process.
+"""
+
+import json
+import os
+import sys
+from dataclasses import replace
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import torch
+
+from a2_systems.gpu.cases import Case, errors_of
+from a2_systems.kernels import flash_triton
+from a2_systems.kernels.flash_triton import TritonFlashAttention
+from a2_systems.kernels.rms_norm import plain_rms_norm
+from a2_systems.kernels.rms_norm_triton import TritonRMSNorm
+
+ONE = Case(16, 40, 40, "float32", batch=1, heads=1, kv_heads=1)
+CASES = [
+    replace(ONE, heads=2),
+    replace(ONE, head_dim=24, q_len=17, k_len=17, is_causal=False, layout="expanded"),
+    replace(ONE, q_len=19, k_len=37, layout="seq first", magnitude=30),
+    replace(ONE, q_len=20, k_len=17, is_causal=False, layout="every other"),
+    replace(ONE, has_documents=True, batch=2),
+    replace(ONE, q_len=20, has_documents=True, is_causal=False),
+    replace(ONE, q_len=1, k_len=17, dtype="bfloat16"),
+    replace(ONE, q_len=33, k_len=33, dtype="float16"),
+    replace(ONE, head_dim=256, q_len=16, k_len=16),
+]
+
+
+def saved_shapes() -> list[list[int]]:
+    """The shapes that forward keeps for backward."""
+    q = torch.randn(2, 20, 16, requires_grad=True)
+    output = TritonFlashAttention.apply(q, q, q, True)
+    return [list(tensor.shape) for tensor in output.grad_fn.saved_tensors if tensor is not None]
+
+
+def log_sum_exp_error() -> float:
+    """Distance of the saved log-sum-exp from float64's."""
+    q, k = torch.randn(2, 20, 16), torch.randn(2, 30, 16)
+    _, sums = flash_triton.flash_forward(q, k, k)
+    return (sums - torch.logsumexp(q.double() @ k.double().mT / 4, dim=-1)).abs().max().item()
+
+
+def unread_tiles() -> dict[str, bool]:
+    """Whether outputs stay numbers when the keys and values of tiles that nobody may see are none.
+
+    A weight of zero does not hide them (0 times no number is none), so only tiles that are not loaded do no harm.
+    """
+    q, k = torch.randn(1, 32, 16), torch.randn(1, 32, 16)
+    k[:, 16:] = torch.nan
+    causal, _ = flash_triton.flash_forward(q[:, :16], k[:, :16], k[:, :16], True)
+    tall, _ = flash_triton.flash_forward(q, k, k, True)
+    documents = flash_triton.document_bounds(torch.arange(32)[None] // 16)
+    apart, _ = flash_triton.flash_forward(q, k, k, False, documents)
+    return {
+        "causal": torch.equal(tall[:, :16], causal),
+        "documents": bool(apart[:, :16].isfinite().all()),
+    }
+
+
+def rms_norm_errors() -> dict[str, float]:
+    """Largest distance from float64 of RMSNorm and its two gradients, for a width that fills no power of two."""
+    errors = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        x, pull = torch.randn(2, 3, 40).to(dtype), torch.randn(2, 3, 40).to(dtype)
+        w = torch.rand(40)
+        results = []
+        for function, kind in ((TritonRMSNorm.apply, None), (plain_rms_norm, torch.float64)):
+            leaves = [tensor.to(kind or tensor.dtype).requires_grad_() for tensor in (x, w)]
+            y = function(*leaves, 1e-5)
+            results.append([y, *torch.autograd.grad(y, leaves, pull.to(y.dtype))])
+        for name, ours, exact in zip(("y", "dx", "dw"), *results, strict=True):
+            errors[f"{name} {dtype}"] = (ours.double() - exact).abs().max().item()
+    return errors
+
+
+def refusals() -> dict[str, str]:
+    """What is said about inputs that cannot be served."""
+    q = torch.randn(1, 2, 4, 16)
+    tries = {
+        "long queries": (q, q[:, :, :3], q[:, :, :3], True),
+        "odd group": (q.repeat(1, 2, 1, 1)[:, :3], q, q, False),
+        "two dtypes": (q, q.half(), q, False),
+        "wide head": (q.repeat(1, 1, 1, 17),) * 3 + (False,),
+    }
+    said = {}
+    for name, arguments in tries.items():
+        try:
+            TritonFlashAttention.apply(*arguments)
+            said[name] = ""
+        except ValueError as error:
+            said[name] = str(error)
+    return said
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    json.dump(
+        {
+            "attention": [errors_of(case, "cpu", is_repeated=case is CASES[0]) for case in CASES],
+            "saved": saved_shapes(),
+            "log_sum_exp_error": log_sum_exp_error(),
+            "reads": unread_tiles(),
+            "rms_norm": rms_norm_errors(),
+            "refusals": refusals(),
+        },
+        sys.stdout,
+    )

@@ -1,0 +1,113 @@
+"""The Triton kernels in Triton's interpreter, against float64 and against SDPA's own error."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from a2_systems.gpu.cases import Case, errors_of, gpu_cases
+from a2_systems.kernels.flash_triton import TritonFlashAttention, document_bounds
+from a2_systems.kernels.flash_triton_tiles import candidates
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> dict[str, Any]:
+    """Everything that the interpreter says, from one process: the mode is chosen for a whole process."""
+    run = subprocess.run(
+        [sys.executable, Path(__file__).with_name("interpreted_kernels.py")],
+        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_attention_errs_at_most_twice_as_much_as_sdpa(interpreted: dict[str, Any]) -> None:
+    rows = interpreted["attention"]
+    assert len(rows) == 9
+    assert [row for row in rows if not row["ok"]] == []
+
+
+def test_the_same_input_gives_the_same_bits(interpreted: dict[str, Any]) -> None:
+    assert interpreted["attention"][0]["repeats"]
+
+
+def test_one_number_for_each_query_is_kept(interpreted: dict[str, Any]) -> None:
+    shapes = interpreted["saved"]
+    assert shapes.count([2, 20]) == 1
+    assert all(len(shape) == 3 for shape in shapes if shape != [2, 20])
+
+
+def test_the_number_is_the_natural_log_sum_exp(interpreted: dict[str, Any]) -> None:
+    # log2 times ln 2, in float32: a few roundings of numbers below ten
+    assert interpreted["log_sum_exp_error"] < 1e-5
+
+
+def test_tiles_behind_the_mask_are_never_read(interpreted: dict[str, Any]) -> None:
+    # keys behind the diagonal, and of other documents, were not numbers: reading one spoils a whole row
+    assert interpreted["reads"] == {"causal": True, "documents": True}
+
+
+@pytest.mark.parametrize("name", ["long queries", "odd group", "two dtypes", "wide head"])
+def test_what_cannot_be_served_is_refused(interpreted: dict[str, Any], name: str) -> None:
+    said = interpreted["refusals"][name]
+    assert "got" in said
+    assert "wanted" in said
+
+
+def test_rms_norm_matches_float64(interpreted: dict[str, Any]) -> None:
+    # float32 sums of 40 terms; half precision is rounded once, by half of 2^-8 of numbers below eight
+    for name, error in interpreted["rms_norm"].items():
+        assert error < (0.02 if "bfloat16" in name else 2e-6), name
+
+
+def test_a_cpu_tensor_needs_the_interpreter() -> None:
+    q = torch.zeros(1, 16, 16)
+    with pytest.raises(ValueError, match="TRITON_INTERPRET=1"):
+        TritonFlashAttention.apply(q, q, q)
+
+
+def test_documents_are_runs_of_equal_ids() -> None:
+    assert document_bounds(torch.tensor([[7, 7, 3, 7, 7]])).tolist() == [[[0, 0, 2, 3, 3]], [[2, 2, 3, 5, 5]]]
+
+
+def test_every_tile_is_a_power_of_two_that_a_dot_takes() -> None:
+    for head_dim in range(1, 257):
+        for kernel in ("forward", "backward"):
+            for element_bytes in (2, 4):
+                for tiles in candidates(kernel, head_dim, element_bytes):
+                    for size in (tiles.rows, tiles.columns):
+                        assert size >= 16
+                        assert size & (size - 1) == 0
+
+
+def test_gpu_cases_have_names_of_their_own_and_reach_every_property() -> None:
+    cases = gpu_cases()
+    assert len({case.name for case in cases}) == len(cases)
+    assert {case.dtype for case in cases} == {"float16", "bfloat16", "float32"}
+    assert {16, 80, 256} <= {case.head_dim for case in cases}
+    assert any(case.kv_heads < case.heads and case.has_documents for case in cases)
+    assert any(case.q_len < case.k_len and case.is_causal for case in cases)
+
+
+def test_a_wrong_kernel_is_told_from_a_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from a2_systems.gpu import cases
+
+    class NoMask:
+        @staticmethod
+        def apply(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: object) -> torch.Tensor:
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+    monkeypatch.setattr(cases, "TritonFlashAttention", NoMask)
+    base = Case(16, 20, 20, "float32", heads=1, kv_heads=1)
+    assert not errors_of(base, "cpu")["ok"]
+    assert errors_of(Case(16, 20, 20, "float32", is_causal=False, heads=1, kv_heads=1), "cpu")["ok"]
