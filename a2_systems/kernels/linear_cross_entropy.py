@@ -1,0 +1,113 @@
+"""The loss of a language model's last layer without its logits.
+
+Logits are the largest tensor of a small model's training: tokens x vocabulary, several times over (logits, their
+softmax, its gradient). Here rows go through in chunks: logits of a chunk, their loss, their gradient at once, and both
+products of that gradient; then the chunk's memory is used again. What remains are the gradients of features and
+weight, which backward only scales. The work is the same as that of the plain version: nothing is computed twice.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+CHUNK_BYTES = (
+    64 * 1024 * 1024
+)  # of float32 logits at once: large enough to keep the matrix products efficient
+
+
+def plain_linear_cross_entropy(
+    features: Float[Tensor, "... d_model"],
+    weight: Float[Tensor, "vocab d_model"],
+    targets: Int[Tensor, "..."],
+) -> Float[Tensor, ""]:
+    """The clear version: all logits, then the mean loss, in nats per token."""
+    logits = features @ weight.T
+    return F.cross_entropy(logits.flatten(0, -2).float() if logits.dtype.itemsize < 4 else logits.flatten(0, -2),
+                           targets.flatten())  # fmt: skip
+
+
+def linear_cross_entropy(
+    features: Float[Tensor, "... d_model"],
+    weight: Float[Tensor, "vocab d_model"],
+    targets: Int[Tensor, "..."],
+    chunk_rows: int | None = None,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of `features @ weight.T` against `targets`, never holding more than `chunk_rows` of logits.
+
+    Raises:
+        ValueError: no rows, or shapes that do not go together.
+    """
+    if features.shape[:-1] != targets.shape or features.shape[-1] != weight.shape[1] or not targets.numel():
+        raise ValueError(
+            f"got features {tuple(features.shape)}, weight {tuple(weight.shape)}, targets {tuple(targets.shape)}; "
+            "wanted (..., d_model), (vocab, d_model) and (...), at least one target"
+        )
+    if chunk_rows is None:
+        chunk_rows = max(1, CHUNK_BYTES // (4 * weight.shape[0]))
+    return _LinearCrossEntropy.apply(features, weight, targets, chunk_rows, torch.is_grad_enabled())
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, targets: Tensor, chunk_rows: int, is_training: bool
+    ) -> Tensor:
+        device = features.device.type
+        dtype = torch.promote_types(features.dtype, weight.dtype)
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        with torch.autocast(device, enabled=False):
+            loss, of_features, of_weight = _chunk_by_chunk(
+                features.reshape(-1, features.shape[-1]),
+                weight.to(dtype),
+                targets.flatten().long(),
+                chunk_rows,
+                is_training and ctx.needs_input_grad[0],
+                is_training and ctx.needs_input_grad[1],
+            )
+        if of_features is not None:
+            of_features = of_features.view(features.shape).to(features.dtype)
+        ctx.num_rows = targets.numel()
+        ctx.save_for_backward(of_features, None if of_weight is None else of_weight.to(weight.dtype))
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        # What was kept belongs to the sum of all losses: a mean's would be too small for float16.
+        scale = gradient / ctx.num_rows
+        of_features, of_weight = (None if kept is None else kept * scale for kept in ctx.saved_tensors)
+        return of_features, of_weight, None, None, None
+
+
+def _chunk_by_chunk(
+    features: Tensor, weight: Tensor, targets: Tensor, chunk_rows: int, has_features: bool, has_weight: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The mean loss and, where wanted, the gradients of the sum of losses."""
+    wide = torch.promote_types(weight.dtype, torch.float32)
+    loss = torch.zeros((), device=features.device, dtype=wide)
+    of_features = torch.empty_like(features) if has_features else None
+    # Half-precision chunks would lose small contributions to a running sum: it is kept wide.
+    of_weight = torch.zeros_like(weight, dtype=wide) if has_weight else None
+    for start in range(0, len(features), chunk_rows):
+        rows, labels = (
+            features[start : start + chunk_rows].to(weight.dtype),
+            targets[start : start + chunk_rows, None],
+        )
+        logits = (rows @ weight.T).to(wide)
+        log_sums = torch.logsumexp(logits, dim=1, keepdim=True)
+        loss += (log_sums - logits.gather(1, labels)).sum()
+        if of_features is None and of_weight is None:
+            continue
+        # softmax(logits) - one at the label, in the logits' own memory
+        gradient = logits.sub_(log_sums).exp_()
+        gradient.scatter_add_(1, labels, torch.full_like(log_sums, -1.0))
+        gradient = gradient.to(weight.dtype)
+        if of_features is not None:
+            of_features[start : start + chunk_rows] = gradient @ weight
+        if of_weight is not None:
+            of_weight += gradient.T @ rows
+    return loss / len(features), of_features, of_weight
