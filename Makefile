@@ -23,9 +23,11 @@ journey = $(PY) -m shared.journey --launch "$$LAUNCH" $(1) --scale "$$SCALE" $${
 graded = $(PY) -m tests.harness.$(1) --stage "$$STAGE" $${IMPL:+--impl "$$IMPL"} $${PROBLEM:+--problem "$$PROBLEM"} \
 	$${REFERENCE:+--reference "$$REFERENCE"} $(ARGS)
 
+gpu_python = $(if $(wildcard $(PY)),$(PY),"$(SYSTEM_PYTHON)")
+
 .DEFAULT_GOAL := help
 .PHONY: help ready setup doctor check test toy a1 a1-study a2 learn grade watch hint borrow status reset release grade-all \
-	autograder mutants torture bench data runs artifacts format clean
+	autograder mutants torture bench gpu-test gpu-bench data runs artifacts format clean
 
 help:
 	@awk -F ' *## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { split($$1, name, ":"); \
@@ -109,6 +111,12 @@ artifacts: ready ## ARGS="list", "show NAME", "lineage NAME", "gc", "export NAME
 
 bench: ready ## speed against alternatives, in interleaved pairs with a control, and cost against size; writes docs/benchmarks.md
 	@$(PY) -m shared.runs.bench $(if $(filter command environment,$(origin STAGE)),--stage "$$STAGE") $(ARGS)
+
+gpu-test: ## are the GPU kernels right? every case against float64 (needs torch and triton alone; .venv when there is one)
+	@$(gpu_python) -m a2_systems.gpu.test $(ARGS)
+
+gpu-bench: ## how fast are the GPU kernels? against SDPA by backend, flex_attention and eager torch
+	@$(gpu_python) -m a2_systems.gpu.bench $(ARGS)
 
 ##@ Check
 check: ready ## lint, types and the workspace's own laws, in seconds
