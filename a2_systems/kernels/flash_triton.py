@@ -44,9 +44,9 @@ class TritonFlashAttention(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, dO: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         Q, K, V, O, L, bounds = ctx.saved_tensors
-        return *flash_backward(Q, K, V, O, dO, L, ctx.is_causal, bounds), None, None
+        return *flash_backward(Q, K, V, O, gradients[0], L, ctx.is_causal, bounds), None, None
 
 
 def flash_forward(

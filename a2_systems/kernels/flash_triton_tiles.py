@@ -15,7 +15,7 @@ from typing import Any
 import triton
 import triton.language as tl
 
-INTERPRETED = bool(triton.knobs.runtime.interpret)
+INTERPRETED = bool(triton.knobs.runtime.interpret)  # pyright: ignore[reportAttributeAccessIssue]
 """Whether kernels run in Triton's interpreter: TRITON_INTERPRET=1, set before triton is imported."""
 AUTOTUNED = not INTERPRETED and os.environ.get("LM_TRITON_AUTOTUNE", "1") != "0"
 """LM_TRITON_AUTOTUNE=0 takes the first of each list: no search at the first call of each shape."""
@@ -86,7 +86,7 @@ def launch(
             **arguments
         )
         return
-    first = tiles[0]
+    first = next(iter(tiles))
     kernel[(triton.cdiv(length, first.rows) * programs_per_block,)](
         **arguments,
         ROWS=first.rows,

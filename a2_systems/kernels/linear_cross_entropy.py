@@ -76,9 +76,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         # What was kept belongs to the sum of all losses: a mean's would be too small for float16.
-        scale = gradient / ctx.num_rows
+        scale = gradients[0] / ctx.num_rows
         of_features, of_weight = (None if kept is None else kept * scale for kept in ctx.saved_tensors)
         return of_features, of_weight, None, None, None
 

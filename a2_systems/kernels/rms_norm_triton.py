@@ -34,8 +34,9 @@ class TritonRMSNorm(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         rows, weight, scales = ctx.saved_tensors
+        gradient = gradients[0]
         of_output = gradient.reshape(rows.shape).contiguous()
         of_rows = torch.empty_like(rows)
         programs = min(len(rows), 2 if INTERPRETED else PROGRAMS)
@@ -46,7 +47,7 @@ class TritonRMSNorm(torch.autograd.Function):
         return of_rows.view(gradient.shape), of_weight.sum(dim=0).to(weight.dtype), None
 
 
-def _sizes(rows: Tensor) -> dict[str, int]:
+def _sizes(rows: Tensor) -> dict[str, Any]:
     width = triton.next_power_of_2(rows.shape[1])
     return {"D_MODEL": rows.shape[1], "WIDTH": width, "num_warps": min(16, max(1, width // 512))}
 
