@@ -7,12 +7,12 @@ price is two more products per tile than one kernel with atomic additions needs.
 Source: [flash2-2023] algorithm 2.
 """
 
-import triton
 import triton.language as tl
 
 from a2_systems.kernels.flash_triton_tiles import (
     LOG2_E,
     head_of,
+    jit,
     keys_of_queries,
     load_tile,
     product,
@@ -23,7 +23,7 @@ from a2_systems.kernels.flash_triton_tiles import (
 )
 
 
-@triton.jit
+@jit
 def _query_gradient_tiles(
     gradient, query_tile, output_gradient_tile, log2_sums, D, key_head, value_head, k_strides, v_strides, first_tile,
     end_tile, k_len, begin, end, scale, COLUMNS: tl.constexpr, HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr,
@@ -46,7 +46,7 @@ def _query_gradient_tiles(
     return gradient
 
 
-@triton.jit
+@jit
 def query_gradient_kernel(
     Q, K, V, O, dO, L, D, dQ, bounds, q_strides, k_strides, v_strides, o_strides, do_strides, dq_strides,
     batches, heads, group, q_len, k_len, scale, length_class,
@@ -101,7 +101,7 @@ def query_gradient_kernel(
     store_tile(gradient_head, dq_strides, first_query, q_len, gradient * scale, ROWS, HEAD_DIM, WIDTH)
 
 
-@triton.jit
+@jit
 def _key_value_gradient_tiles(
     key_gradient, value_gradient, key_tile, value_tile, query_head, output_gradient_head, L_row, D_row, q_strides,
     do_strides, first_tile, end_tile, q_len, begin, end, scale, COLUMNS: tl.constexpr, HEAD_DIM: tl.constexpr,
@@ -135,7 +135,7 @@ def _key_value_gradient_tiles(
     return key_gradient, value_gradient
 
 
-@triton.jit
+@jit
 def key_value_gradient_kernel(
     Q, K, V, dO, L, D, dK, dV, bounds, q_strides, k_strides, v_strides, do_strides, dk_strides, dv_strides,
     batches, heads, group, q_len, k_len, scale, length_class,

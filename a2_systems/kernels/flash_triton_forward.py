@@ -5,13 +5,13 @@ exponentials below it and the sum of values weighted by them; a larger maximum r
 powers of two, which the hardware has: scores are multiplied by log2(e) once.
 """
 
-import triton
 import triton.language as tl
 
 from a2_systems.kernels.flash_triton_tiles import (
     LN_2,
     LOG2_E,
     head_of,
+    jit,
     keys_of_queries,
     load_tile,
     product,
@@ -21,7 +21,7 @@ from a2_systems.kernels.flash_triton_tiles import (
 )
 
 
-@triton.jit
+@jit
 def _attend_tiles(
     read, sums, largest, query_tile, key_head, value_head, k_strides, v_strides, first_tile, end_tile, k_len,
     begin, end, scale, COLUMNS: tl.constexpr, HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, IS_CUT: tl.constexpr,
@@ -49,7 +49,7 @@ def _attend_tiles(
     return read, sums, largest
 
 
-@triton.jit
+@jit
 def forward_kernel(
     Q, K, V, O, L, bounds, q_strides, k_strides, v_strides, o_strides, batches, heads, group, q_len, k_len, scale,
     length_class,  # only a key for tuning

@@ -7,6 +7,7 @@ beginnings, tiles that every row sees whole (no mask is computed), and tiles cut
 skipped.
 """
 
+import inspect
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -96,7 +97,13 @@ def launch(
     )
 
 
-@triton.jit
+def jit(kernel: Any) -> Any:
+    """`triton.jit` of the function itself: a wrapper that checks types has globals of its own, in which the
+    interpreter would look for the kernel's names."""
+    return triton.jit(inspect.unwrap(kernel))
+
+
+@jit
 def product(left, right, total=None):
     """left @ right, added to `total`, in float32; the interpreter's numpy has no bfloat16: it gets wider numbers."""
     if IS_INTERPRETED:
@@ -104,7 +111,7 @@ def product(left, right, total=None):
     return tl.dot(left, right, total, input_precision="ieee")
 
 
-@triton.jit
+@jit
 def rounded(tile, dtype: tl.constexpr):
     """The tile in a narrower format, to nearest; the interpreter would cut bfloat16 off: twice the error."""
     if IS_INTERPRETED and dtype == tl.bfloat16:
@@ -113,7 +120,7 @@ def rounded(tile, dtype: tl.constexpr):
     return tile.to(dtype)
 
 
-@triton.jit
+@jit
 def load_tile(base, strides, first, length, HEIGHT: tl.constexpr, HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr,
               IS_CUT: tl.constexpr):  # fmt: skip
     """Rows `first` to `first + HEIGHT` of one head, zeros where the head is shorter or narrower than the tile."""
@@ -133,7 +140,7 @@ def load_tile(base, strides, first, length, HEIGHT: tl.constexpr, HEAD_DIM: tl.c
     return tl.load(pointers)
 
 
-@triton.jit
+@jit
 def store_tile(
     base, strides, first, length, tile, HEIGHT: tl.constexpr, HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr
 ):
@@ -146,13 +153,13 @@ def store_tile(
     tl.store(pointers, rounded(tile, base.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@jit
 def head_of(base, strides, batch, head):
     """Where the rows of one head begin."""
     return base + batch.to(tl.int64) * strides[0] + head.to(tl.int64) * strides[1]
 
 
-@triton.jit
+@jit
 def keys_of_queries(bounds, batch, batches, queries, q_len, k_len, IS_CAUSAL: tl.constexpr,
                     HAS_DOCUMENTS: tl.constexpr):  # fmt: skip
     """The interval [begin, end) of keys that each query sees; queries behind the last count as the last."""
@@ -167,7 +174,7 @@ def keys_of_queries(bounds, batch, batches, queries, q_len, k_len, IS_CAUSAL: tl
     return begin, end
 
 
-@triton.jit
+@jit
 def queries_of_keys(
     bounds, batch, batches, keys, q_len, k_len, IS_CAUSAL: tl.constexpr, HAS_DOCUMENTS: tl.constexpr
 ):
@@ -184,7 +191,7 @@ def queries_of_keys(
     return begin, end
 
 
-@triton.jit
+@jit
 def runs_of_tiles(first_begin, last_begin, first_end, last_end, COLUMNS: tl.constexpr):
     """Where the three runs of tiles begin and end, from the intervals of a block's first and last row."""
     start = first_begin // COLUMNS * COLUMNS

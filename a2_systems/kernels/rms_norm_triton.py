@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from a2_systems.kernels.flash_triton_tiles import INTERPRETED, rounded
+from a2_systems.kernels.flash_triton_tiles import INTERPRETED, jit, rounded
 
 PROGRAMS = 264  # two for each multiprocessor of the largest present GPU
 
@@ -52,7 +52,7 @@ def _sizes(rows: Tensor) -> dict[str, Any]:
     return {"D_MODEL": rows.shape[1], "WIDTH": width, "num_warps": min(16, max(1, width // 512))}
 
 
-@triton.jit
+@jit
 def _forward_kernel(X, W, Y, R, eps, D_MODEL: tl.constexpr, WIDTH: tl.constexpr):
     row = tl.program_id(0)
     columns = tl.arange(0, WIDTH)
@@ -65,7 +65,7 @@ def _forward_kernel(X, W, Y, R, eps, D_MODEL: tl.constexpr, WIDTH: tl.constexpr)
     tl.store(Y + start + columns, rounded(x * scale * w, Y.dtype.element_ty), mask=is_inside)
 
 
-@triton.jit
+@jit
 def _backward_kernel(X, W, R, dY, dX, dW, rows, D_MODEL: tl.constexpr, WIDTH: tl.constexpr):
     program = tl.program_id(0)
     columns = tl.arange(0, WIDTH)
