@@ -70,7 +70,8 @@ def test_rms_norm_matches_float64(interpreted: dict[str, Any]) -> None:
         assert error < (0.02 if "bfloat16" in name else 2e-6), name
 
 
-def test_a_cpu_tensor_needs_the_interpreter() -> None:
+def test_a_cpu_tensor_needs_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("a2_systems.kernels.flash_triton.INTERPRETED", False)
     q = torch.zeros(1, 16, 16)
     with pytest.raises(ValueError, match="TRITON_INTERPRET=1"):
         TritonFlashAttention.apply(q, q, q)
