@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
+from a2_systems.kernels.attend import best_attention
 from a2_systems.kernels.flash_tiled import FlashAttention
 from a2_systems.parallel import activation_checkpointing, tensor_parallel
 from a2_systems.parallel.collectives import ring_all_reduce
@@ -19,6 +20,7 @@ from a2_systems.parallel.fsdp import FSDP
 from a2_systems.parallel.parallelize import parallelize as spread
 from a2_systems.parallel.pipeline.schedules import schedule_named
 from a2_systems.parallel.sharded_optimizer import sharded_optimizer
+from shared.doors.protocols import Attend
 from shared.doors.systems import Spread, Strategy
 
 
@@ -103,6 +105,11 @@ def ddp_bucketed_on_after_backward(ddp_model: BucketedDDP, optimizer: optim.Opti
 
 def ddp_bucketed_on_train_batch_start(ddp_model: BucketedDDP, optimizer: optim.Optimizer) -> None:
     """Nothing: buckets empty themselves."""
+
+
+def attention_kernel() -> Attend:
+    """The fastest attention of this machine, for the model's slot: Triton on a GPU, torch's fused kernel elsewhere."""
+    return best_attention
 
 
 def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy) -> Spread:

@@ -15,5 +15,8 @@ EXERCISES: tuple[Exercise, ...] = (
     *planning.EXERCISES,
 )
 
-HOOKS: dict[str, tuple[str, ...]] = {}
+HOOKS: dict[str, tuple[str, ...]] = {
+    "attention_kernel": ("flash_forward", "flash_backward"),
+    "parallelize": ("ddp_overlap_bucketed", "optimizer_state_sharding"),
+}
 """Which problems must pass before a learner's own hook of the door is used instead of the reference's."""

@@ -38,14 +38,15 @@ class TritonFlashAttention(torch.autograd.Function):
         _check(Q, K, V, is_causal, documents)
         bounds = None if documents is None else document_bounds(documents)
         O, L = flash_forward(Q, K, V, is_causal, bounds)
-        ctx.save_for_backward(Q, K, V, O, L, bounds)
+        ctx.save_for_backward(Q, K, V, O, L, *(() if bounds is None else (bounds,)))
         ctx.is_causal = is_causal
         return O
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        Q, K, V, O, L, bounds = ctx.saved_tensors
+        Q, K, V, O, L, *rest = ctx.saved_tensors
+        bounds = rest[0] if rest else None
         return *flash_backward(Q, K, V, O, gradients[0], L, ctx.is_causal, bounds), None, None
 
 

@@ -5,6 +5,7 @@ the ranks need not repeat 8. Each rank updates the parameters that it owns and s
 as one broadcast of the model, after each step.
 """
 
+import io
 from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
@@ -115,9 +116,7 @@ class ShardedOptimizer(optim.Optimizer):
         local = super().state_dict()
         if self.ranks == 1:
             return local
-        parts: list[Any] = [None] * self.ranks
-        dist.all_gather_object(parts, local["state"])
-        everywhere = {index: state for part in parts for index, state in part.items()}
+        everywhere = {index: state for part in _gathered(local["state"]) for index, state in part.items()}
         return {**local, "state": dict(sorted(everywhere.items()))}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -152,6 +151,25 @@ class ShardedOptimizer(optim.Optimizer):
         state = {place[index]: value for index, value in state_dict["state"].items() if index in place}
         self.inner.load_state_dict({"state": state, "param_groups": groups})
         self.state = self.inner.state
+
+
+def _gathered(mine: Any) -> list[Any]:
+    """What every rank has, of tensors and plain values: as bytes that are read as data, where torch's gathering of
+    objects would run what is in them."""
+    file = io.BytesIO()
+    torch.save(mine, file)
+    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else "cpu"
+    data = torch.frombuffer(bytearray(file.getbuffer()), dtype=torch.uint8).to(device)
+    sizes = [torch.zeros((), dtype=torch.int64, device=device) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, torch.tensor(len(data), device=device))
+    longest = int(max(sizes))
+    padded = torch.cat([data, data.new_zeros(longest - len(data))])
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return [
+        torch.load(io.BytesIO(part[: int(size)].cpu().numpy().tobytes()), map_location="cpu", weights_only=True)
+        for part, size in zip(parts, sizes, strict=True)
+    ]
 
 
 def _copy_settings(source: list[dict[str, Any]], target: list[dict[str, Any]]) -> None:

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn, optim
 
+from shared.doors.protocols import Attend
+
 StrategyName = Literal["single", "naive", "flat", "overlap", "bucketed", "zero1", "fsdp"]
 
 
@@ -134,6 +136,10 @@ class SystemsDoor(Protocol):
 
     def ddp_bucketed_on_train_batch_start(self, ddp_model: nn.Module, optimizer: optim.Optimizer) -> None:
         """Called before each batch."""
+        ...
+
+    def attention_kernel(self) -> Attend:
+        """The fastest attention of this machine, for the model's `attend` slot."""
         ...
 
     def parallelize(self, model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy) -> Spread:
