@@ -83,9 +83,9 @@ def best_attention(
 ) -> Float[Tensor, "batch heads q_len d_v"]:
     """The fastest that runs where the tensors are: Triton on CUDA, torch's kernel elsewhere.
 
-    Head dimensions for which there is no kernel, or float64, go to torch's too.
+    Head dimensions for which there is no kernel, values of another width than keys, and float64 go to torch's too.
     """
-    is_for_kernels = queries.dtype != torch.float64 and max(queries.shape[-1], values.shape[-1]) <= 256
+    is_for_kernels = queries.dtype != torch.float64 and queries.shape[-1] == values.shape[-1] <= 256
     if queries.is_cuda and is_for_kernels:
         return triton_attention(layer, queries, keys, values)
     return sdpa_attention(layer, queries, keys, values)

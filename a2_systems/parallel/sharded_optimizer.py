@@ -154,8 +154,10 @@ class ShardedOptimizer(optim.Optimizer):
 
 
 def _gathered(mine: Any) -> list[Any]:
-    """What every rank has, of tensors and plain values: as bytes that are read as data, where torch's gathering of
-    objects would run what is in them."""
+    """What every rank has, of tensors and plain values.
+
+    It travels as bytes that are read as data; torch's own gathering of objects would run what is in them.
+    """
     file = io.BytesIO()
     torch.save(mine, file)
     device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else "cpu"
