@@ -189,7 +189,9 @@ def _result(
         result["seconds"] = done.train_seconds
         if member.finish is not None:
             result |= member.finish(done.state)
-        losses = [each[VALIDATION_LOSS] for each in read_log(run_dir / "log.jsonl") if VALIDATION_LOSS in each]
+        losses = [
+            each[VALIDATION_LOSS] for each in read_log(run_dir / "log.jsonl") if VALIDATION_LOSS in each
+        ]
         last, worst = done.metrics[VALIDATION_LOSS], max(losses, default=-math.inf)
         if has_diverged(last, untrained):
             worse = f"ended at {last:.2f} nats per token, having begun at {untrained:.2f}"

@@ -84,6 +84,7 @@ class BucketedDDP(Replica):
         for bucket, (message, work) in zip(self.buckets, self._under_way, strict=True):
             work.wait()
             self._arrived(message.div_(self.ranks), bucket)
+        assert agreement is not None  # async_op=True
         agreement.wait()
         if not is_complete:  # only then: reading a tensor makes the CPU wait for a GPU
             for parameter, is_used in zip(self.trained, presence.tolist(), strict=True):

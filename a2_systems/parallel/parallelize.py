@@ -62,20 +62,20 @@ class Replicated(Spread):
     """Every rank holds the model, and the optimizer state of all of it or, sharded, of its share."""
 
     def __init__(self, model: Replica, optimizer: optim.Optimizer) -> None:
-        self.model: Replica = model
+        self.model = self._replica = model
         self.optimizer = optimizer
 
     def accumulating(self, is_partial: bool) -> AbstractContextManager[None]:
-        return self.model.no_sync() if is_partial else nullcontext()
+        return self._replica.no_sync() if is_partial else nullcontext()
 
     def finish_backward(self) -> None:
-        self.model.finish_gradient_synchronization()
+        self._replica.finish_gradient_synchronization()
 
     def clip(self, max_norm: float) -> float:
         return _clip(self.model, max_norm)  # gradients are the same on all ranks, and so is their norm
 
     def weights(self) -> dict[str, Tensor]:
-        return dict(self.model.module.state_dict())
+        return dict(self._replica.module.state_dict())
 
     def optimizer_state(self) -> dict[str, Any]:
         if isinstance(self.optimizer, ShardedOptimizer):
@@ -83,41 +83,44 @@ class Replicated(Spread):
         return self.optimizer.state_dict()
 
     def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Any]) -> None:
-        self.model.module.load_state_dict(dict(weights))
+        self._replica.module.load_state_dict(dict(weights))
         self.optimizer.load_state_dict(dict(optimizer_state))
 
     @property
     def exposed_seconds(self) -> float | None:
-        return self.model.exposed_seconds
+        return self._replica.exposed_seconds
 
 
 class FullySharded(Spread):
     """Every rank holds its rows of each matrix, and the optimizer state of these."""
 
     def __init__(self, model: FSDP, optimizer: optim.Optimizer) -> None:
-        self.model: FSDP = model
+        self.model = self._fsdp = model
         self.optimizer = optimizer
 
     def accumulating(self, is_partial: bool) -> AbstractContextManager[None]:
         return nullcontext()  # whole gradients are not kept: what was added up is the shards'
 
     def finish_backward(self) -> None:
-        self.model.finish_gradient_synchronization()
+        self._fsdp.finish_gradient_synchronization()
 
     def clip(self, max_norm: float) -> float:
-        return float(self.model.clip_gradients(max_norm))
+        return float(self._fsdp.clip_gradients(max_norm))
 
     def weights(self) -> dict[str, Tensor]:
-        full, first_name = self.model.full_parameters(), {}
-        for name, parameter in self.model.module.named_parameters(remove_duplicate=False):
+        full, first_name = self._fsdp.full_parameters(), {}
+        for name, parameter in self._fsdp.module.named_parameters(remove_duplicate=False):
             full[name] = full[first_name.setdefault(id(parameter), name)]  # a tied one has several names
-        return {name: full.get(name, value) for name, value in self.model.module.state_dict().items()}
+        return {
+            name: full[name] if name in full else value
+            for name, value in self._fsdp.module.state_dict().items()
+        }
 
     def optimizer_state(self) -> dict[str, Any]:
         saved = self.optimizer.state_dict()
         state = {
             index: {
-                key: self.model.full_like(self._parameter(index), value)
+                key: self._fsdp.full_like(self._parameter(index), value)
                 if isinstance(value, Tensor) and value.ndim == 2
                 else value
                 for key, value in entries.items()
@@ -128,10 +131,10 @@ class FullySharded(Spread):
 
     def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Any]) -> None:
         names = self._names()
-        self.model.load_full_parameters({name: w for name, w in weights.items() if name in names})
+        self._fsdp.load_full_parameters({name: w for name, w in weights.items() if name in names})
         state = {
             index: {
-                key: self.model.shard_like(self._parameter(index), value)
+                key: self._fsdp.shard_like(self._parameter(index), value)
                 if isinstance(value, Tensor) and value.ndim == 2
                 else value
                 for key, value in entries.items()
@@ -145,7 +148,7 @@ class FullySharded(Spread):
         return None
 
     def _names(self) -> set[str]:
-        return {name for name, _ in self.model.module.named_parameters(remove_duplicate=False)}
+        return {name for name, _ in self._fsdp.module.named_parameters(remove_duplicate=False)}
 
     def _parameter(self, index: int) -> nn.Parameter:
         """The parameter that a state_dict calls by this number."""

@@ -169,7 +169,9 @@ def _gathered(mine: Any) -> list[Any]:
     parts = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(parts, padded)
     return [
-        torch.load(io.BytesIO(part[: int(size)].cpu().numpy().tobytes()), map_location="cpu", weights_only=True)
+        torch.load(
+            io.BytesIO(part[: int(size)].cpu().numpy().tobytes()), map_location="cpu", weights_only=True
+        )
         for part, size in zip(parts, sizes, strict=True)
     ]
 

@@ -144,9 +144,11 @@ class SystemsDoor(Protocol):
 
     def parallelize(self, model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy) -> Spread:
         """Spread a model and its new optimizer over the ranks."""
+        ...
 
     def run_checkpointed(self, function: Callable[..., Any], *args: Any) -> Any:
         """`function(*args)`, of which only the arguments are kept; its inside is computed again for the gradients."""
+        ...
 
     def pipeline_schedule(
         self, name: str, num_stages: int, num_microbatches: int

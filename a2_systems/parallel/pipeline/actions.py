@@ -130,7 +130,7 @@ def _check_all_there(schedule: Schedule) -> None:
             done = {kind for kind in Kind if Action(kind, stage, microbatch) in counts}
             if done not in ({Kind.FORWARD, Kind.BACKWARD}, set(Kind) - {Kind.BACKWARD}):
                 raise ScheduleError(
-                    f"{schedule.name}: microbatch {microbatch} has {sorted(done)} in stage {stage}; wanted F and B, "
+                    f"{schedule.name}: microbatch {microbatch} has {sorted(kind.value for kind in done)} in stage {stage}; wanted F and B, "
                     "or F, I and W"
                 )
 
