@@ -111,10 +111,8 @@ class FullySharded(Spread):
         full, first_name = self._fsdp.full_parameters(), {}
         for name, parameter in self._fsdp.module.named_parameters(remove_duplicate=False):
             full[name] = full[first_name.setdefault(id(parameter), name)]  # a tied one has several names
-        return {
-            name: full[name] if name in full else value
-            for name, value in self._fsdp.module.state_dict().items()
-        }
+        buffers = {k: value for k, value in self._fsdp.module.state_dict().items() if k not in full}
+        return full | buffers
 
     def optimizer_state(self) -> dict[str, Any]:
         saved = self.optimizer.state_dict()

@@ -129,9 +129,10 @@ def _check_all_there(schedule: Schedule) -> None:
         for microbatch in range(schedule.num_microbatches):
             done = {kind for kind in Kind if Action(kind, stage, microbatch) in counts}
             if done not in ({Kind.FORWARD, Kind.BACKWARD}, set(Kind) - {Kind.BACKWARD}):
+                found = sorted(kind.value for kind in done)
                 raise ScheduleError(
-                    f"{schedule.name}: microbatch {microbatch} has {sorted(kind.value for kind in done)} in stage {stage}; wanted F and B, "
-                    "or F, I and W"
+                    f"{schedule.name}: microbatch {microbatch} has {found} in stage {stage}; wanted F and B, or F, I "
+                    "and W"
                 )
 
 
