@@ -131,7 +131,9 @@ def run_spread(
             token_bytes,
             context_length,
             max(1, job.batch_size // (ranks.num_ranks * job.microbatches)),
-            max_batches=job.evaluate_batches,
+            max_batches=job.evaluate_batches
+            * ranks.num_ranks
+            * job.microbatches,  # the same text on any number of ranks
         )
         spread.model.train()
         return {runner.VALIDATION_LOSS: found.nats_per_token, "validation_bits_per_byte": found.bits_per_byte}

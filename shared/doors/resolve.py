@@ -149,8 +149,11 @@ def _accepts(wanted: inspect.Signature, got: inspect.Signature) -> bool:
         for parameter in given
         if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     ]
+    kinds = {parameter.kind for parameter in given}
     for index, parameter in enumerate(wanted.parameters.values()):
-        if parameter.kind is parameter.VAR_KEYWORD:
+        if parameter.kind is parameter.VAR_POSITIONAL and parameter.kind not in kinds:
+            return False
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
         if index >= len(named) or named[index].name != parameter.name:
             return takes_any_keyword and index >= len(named)
@@ -160,7 +163,8 @@ def _accepts(wanted: inspect.Signature, got: inspect.Signature) -> bool:
 
 
 def _count(signature: inspect.Signature) -> int:
-    return sum(parameter.kind is not parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    many = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return sum(parameter.kind not in many for parameter in signature.parameters.values())
 
 
 def _names(signature: inspect.Signature) -> str:

@@ -11,16 +11,16 @@ import pytest
 from shared import journey
 from shared.errors import ConfigError
 from shared.store.artifacts import Store
-from shared.store.kinds import read_eval_report, read_report, read_samples
+from shared.store.kinds import read_eval_report, read_report, read_runs, read_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "toy-tiny"
 
 
-def travel(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+def travel(folder: Path, *flags: str, name: str = "toy") -> subprocess.CompletedProcess[str]:
     """Run `shared.journey` as `make toy` does, its places under `folder`."""
     places = ["--store", str(folder / "artifacts"), "--runs", str(folder / "runs")]
-    command = [sys.executable, "-m", "shared.journey", "toy", "--scale", "tiny", *places, *flags]
+    command = [sys.executable, "-m", "shared.journey", name, "--scale", "tiny", *places, *flags]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
@@ -57,6 +57,17 @@ def test_the_same_again_is_recognised_step_by_step(travelled):
     again = travel(folder)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("unchanged:") == len(journey.journey("toy", "tiny", None))
+
+
+def test_two_ranks_train_what_one_trains(travelled):
+    """By torchrun, as two processes: the third step of stage 2's journey fails where losses differ."""
+    folder, _ = travelled
+    done = travel(folder, name="a2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the same training" in done.stdout
+    rows, _ = read_runs(Store(folder / "artifacts").open("a2-tiny", "Runs"))
+    assert [row["strategy"] for row in rows] == ["single", "bucketed", "fsdp"]
+    assert all(row["losses_compared"] == rows[0]["losses_compared"] > 10 for row in rows)
 
 
 def test_the_printed_commands_are_the_ones_that_ran(travelled):
@@ -162,10 +173,12 @@ def test_a_mistyped_journey_finds_its_neighbour(name, scale, text, word):
 def test_every_journey_names_presets_that_exist(name, scale):
     from a1_basics import studies
     from a1_basics.configs import EVALUATE_LM, GENERATE, LADDER_RUNS, TOKENIZER_SWEEP, TRAIN_LM
+    from a2_systems.configs import TRAIN_PARALLEL
     from shared.corpora.make import PRESETS as CORPORA
 
     known = {"train_lm": TRAIN_LM, "evaluate_lm": EVALUATE_LM, "generate": GENERATE, "ladder": LADDER_RUNS}
-    known |= {"tokenizer_sweep": TOKENIZER_SWEEP, "make": CORPORA}
+    known |= {"tokenizer_sweep": TOKENIZER_SWEEP, "make": CORPORA, "launch": TRAIN_PARALLEL}
+    known |= {"train_parallel": TRAIN_PARALLEL}
     known |= {experiment: getattr(studies, experiment.upper()) for experiment in journey.EXPERIMENTS}
     for step in journey.journey(name, scale, None):
         program = step.program.rsplit(".", 1)[1]

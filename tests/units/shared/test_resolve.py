@@ -71,6 +71,18 @@ def test_more_parameters_are_welcome_when_they_can_be_left_out():
     assert len(resolve.mismatches("a1_basics", {}, complete=True)) == len(contract)
 
 
+def test_a_function_of_any_number_of_arguments_takes_any_number():
+    def run_checkpointed(function, *args):
+        return function(*args)
+
+    def of_one(function, args):
+        return function(args)
+
+    assert resolve.mismatches("a2_systems", {"run_checkpointed": run_checkpointed}, complete=False) == []
+    [found] = resolve.mismatches("a2_systems", {"run_checkpointed": of_one}, complete=False)
+    assert found == "run_checkpointed(function, args) should be run_checkpointed(function, *args)"
+
+
 def test_what_is_missing_or_a_stub_is_borrowed_aloud(adapters_file, capsys):
     path = adapters_file('''
         def run_silu(in_features):
