@@ -1,0 +1,117 @@
+"""The program that trains on several ranks: one training whatever their number, also when it changes on the way."""
+
+import dataclasses
+import os
+import signal
+
+import pytest
+
+from a2_systems.configs import ParallelJob
+from a2_systems.run.train_parallel import train
+from shared.doors.protocols import ModelConfig
+from shared.errors import ConfigError, Preempted
+from shared.runs import runner
+from shared.runs.ranks import current
+from shared.runs.runlog import VALIDATION_LOSS
+from shared.store.artifacts import Store
+from shared.store.kinds import read_checkpoint, read_run_log
+from tests.harness.ranks import on_ranks
+from tests.units.a1_basics.byte_shards import VOCAB_SIZE, save_byte_shards
+
+MODEL = ModelConfig(VOCAB_SIZE, context_length=8, d_model=16, num_layers=1, num_heads=2, d_ff=32)
+# float32 sums in another order, through twelve steps; a rank that reads another's rows is off by 0.1 and more.
+CLOSE = {"rel": 1e-4}
+
+
+@pytest.fixture
+def job(tmp_path):
+    store = Store(tmp_path / "artifacts")
+    save_byte_shards(store, "bytes", bytes(range(97, 123)) * 40)
+    return ParallelJob(
+        MODEL,
+        "bytes",
+        name="spread",
+        steps=12,
+        batch_size=12,
+        max_learning_rate=1e-2,
+        warmup_steps=2,
+        precision="float32",
+        device="cpu",
+        evaluate_every_steps=6,
+        evaluate_batches=2,
+        checkpoint_every_steps=4,
+        strategy="single",
+        store=store.root,
+        runs=tmp_path / "runs",
+    )
+
+
+def losses(job):
+    _, records = read_run_log(Store(job.store).open(job.name, "RunLog"))
+    return [(r["step"], key, r[key]) for r in records for key in ("loss_nats", VALIDATION_LOSS) if key in r]
+
+
+def expect_same_losses(found, wanted):
+    assert [each[:2] for each in found] == [each[:2] for each in wanted]
+    assert [each[2] for each in found] == pytest.approx([each[2] for each in wanted], **CLOSE)
+
+
+def alone(job):
+    job = dataclasses.replace(job, strategy="single", name="alone")
+    on_ranks(1, lambda rank: train(job, current()))
+    return losses(job)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "num_ranks", "microbatches"),
+    [("bucketed", 2, 1), ("zero1", 3, 2), ("fsdp", 2, 3), ("fsdp", 4, 1)],
+)
+def test_losses_are_those_of_one_rank(job, strategy, num_ranks, microbatches):
+    spread = dataclasses.replace(job, strategy=strategy, microbatches=microbatches)
+    on_ranks(num_ranks, lambda rank: train(spread, current()))
+    expect_same_losses(losses(spread), alone(job))
+    store = Store(job.store)
+    shape, weights = read_checkpoint(store.open("spread", "Checkpoint"))
+    assert shape == MODEL
+    _, wanted = read_checkpoint(store.open("alone", "Checkpoint"))
+    assert weights.keys() == wanted.keys()
+
+
+def test_a_run_on_three_ranks_goes_on_with_two(job):
+    """Stopped by a signal that one rank hears, it saves whole; other ranks take up other parts of it."""
+    spread = dataclasses.replace(job, strategy="fsdp")
+    take_step = runner._Loop._one_step
+
+    def stopped(rank):
+        def one_step(loop):
+            take_step(loop)
+            if loop.step == 7 and rank == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        runner._Loop._one_step = one_step
+        with pytest.raises(Preempted):
+            train(spread, current())
+
+    on_ranks(3, stopped)
+    assert "spread" not in Store(job.store).names("Checkpoint")
+    on_ranks(2, lambda rank: train(spread, current()))
+    expect_same_losses(losses(spread), alone(job))
+
+
+def test_a_finished_run_is_recognised_by_all_ranks(job, capfd):
+    spread = dataclasses.replace(job, strategy="overlap")
+    on_ranks(2, lambda rank: train(spread, current()))
+    first = Store(job.store).open("spread", "Checkpoint").digest
+    on_ranks(2, lambda rank: train(spread, current()))
+    assert capfd.readouterr().out.count("unchanged:") == 1
+    assert Store(job.store).open("spread", "Checkpoint").digest == first
+
+
+def test_a_batch_that_ranks_cannot_share_is_refused(job):
+    spread = dataclasses.replace(job, strategy="naive", batch_size=7)
+
+    def refused(rank):
+        with pytest.raises(ConfigError, match="a multiple of 2 ranks x 1 microbatches; use --batch-size 6"):
+            train(spread, current())
+
+    on_ranks(2, refused)
