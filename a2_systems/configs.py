@@ -72,9 +72,8 @@ class CompareTraining:
 
     logs: tuple[str, ...] = ()  # names of RunLogs; the first is the measure
     name: str = "parallel"  # the name of the Runs
-    tolerance_nats: float = (
-        1e-3  # sums in another order, through a hundred steps of float32; a wrong gradient shows by 0.1
-    )
+    # sums in another order explain so much, through a hundred steps of float32; a wrong gradient shows by 0.1
+    tolerance_nats: float = 1e-3
     store: Path = Path("artifacts")  # where artifacts lie
 
 
@@ -95,30 +94,28 @@ LLAMA_70B = dataclasses.replace(LLAMA_8B, d_model=8192, num_layers=80, num_heads
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlanTraining:
     """A model, a batch and a cluster, for which layouts are counted."""
 
-    model: ModelConfig = LLAMA_8B
+    model: ModelConfig = LLAMA_8B  # its shape
     gpus: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)  # a row of the table each
     batch_sequences: int = 1024  # of one optimizer step, all ranks together
     seq: int = 0  # tokens in each; 0 takes the model's context
     memory_gb: float = 80.0  # of each GPU, of 10^9 bytes
-    teraflops_per_second: float = (
-        400.0  # sustained by each in bfloat16: some 40 per cent of an H100's data sheet
-    )
+    # sustained by each in bfloat16: some 40 per cent of an H100's data sheet
+    teraflops_per_second: float = 400.0
     gpus_per_node: int = 8  # within which tensor parallelism stays
     inside_gb_per_second: float = 450.0  # that a GPU sends within its node
     inside_microseconds: float = 5.0  # for a message, however short
-    between_gb_per_second: float = (
-        50.0  # that a GPU sends to another node: a network card of 400 Gbit/s for each
-    )
+    # that a GPU sends to another node: a network card of 400 Gbit/s for each
+    between_gb_per_second: float = 50.0
     between_microseconds: float = 10.0  # for a message, however short
 
 
 PLAN = {
-    "8b": Plan(),
-    "70b": Plan(model=LLAMA_70B),
-    "one_gpu": Plan(model=GPU, gpus=(1, 2, 4, 8), batch_sequences=64),
+    "8b": PlanTraining(),
+    "70b": PlanTraining(model=LLAMA_70B),
+    "one_gpu": PlanTraining(model=GPU, gpus=(1, 2, 4, 8), batch_sequences=64),
 }
 
 
@@ -127,10 +124,8 @@ class MeasureStep:
     """Where time and memory of a training step go, by the size of the model and the length of the context."""
 
     models: tuple[tuple[str, ModelConfig], ...] = (("tiny", TINY),)  # name and shape of each
-    seqs: tuple[int, ...] = (
-        16,
-        32,
-    )  # tokens in a sequence; each model is measured at those within its context
+    # tokens in a sequence; each model is measured at those within its context
+    seqs: tuple[int, ...] = (16, 32)
     batch_size: int = 4  # sequences
     warmups: int = 2  # steps that do not count: what happens only once is in them
     repeats: int = 5  # steps that are measured

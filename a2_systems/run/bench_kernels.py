@@ -35,8 +35,8 @@ class BenchKernels:
     rounds: int = 7  # interleaved rounds of baseline, candidate and control
     length: int = 2_048  # positions of the attention
     num_tokens: int = 4_096  # rows of the norm and of the last layer
-    vocab_size: int = 16_384
-    d_model: int = 256
+    vocab_size: int = 16_384  # columns of the last layer
+    d_model: int = 256  # width of the norm and of the last layer
 
 
 PRESETS = {

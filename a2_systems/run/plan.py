@@ -7,7 +7,7 @@ of a2_systems/parallel/planner.py; rates and links below are settings, so put yo
 
 import sys
 
-from a2_systems.configs import PLAN, Plan
+from a2_systems.configs import PLAN, PlanTraining
 from a2_systems.parallel.planner import Cluster, Estimate, Job, estimate, fitting, layouts
 from shared.accounting import parameters, training_flops_per_token
 from shared.errors import ConfigError
@@ -23,7 +23,7 @@ HEAD = (
 )
 
 
-def main(config: Plan) -> None:
+def main(config: PlanTraining) -> None:
     """Print the table.
 
     Raises:
@@ -44,7 +44,7 @@ def main(config: Plan) -> None:
         print(row(job, cluster_of(config, gpus)), flush=True)
 
 
-def cluster_of(config: Plan, gpus: int) -> Cluster:
+def cluster_of(config: PlanTraining, gpus: int) -> Cluster:
     """The cluster with this many GPUs."""
     return Cluster(
         gpus,
