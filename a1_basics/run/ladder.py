@@ -21,7 +21,7 @@ from a1_basics.model.rungs import LADDER, Rung, Shape, gated_width
 from a1_basics.training.checks import check_job
 from a1_basics.training.loop import fresh_model, run_language_model
 from a1_basics.training.muon import Muon, hidden_parameter_groups
-from a1_basics.training.step import Batch, TrainState, TrainStep, language_model_step, seeded
+from a1_basics.training.step import Batch, TrainState, TrainStep, language_model_step
 from shared import accounting, costs
 from shared.doors.protocols import Attend, BasicsDoor, ModelConfig, TrainJob
 from shared.doors.resolve import door, source_roots
@@ -30,6 +30,7 @@ from shared.errors import ConfigError
 from shared.runs.config import did_you_mean
 from shared.runs.program import run_program
 from shared.runs.runlog import read_log
+from shared.runs.seeded import seeded
 from shared.runs.steps import already_made, recorded, step_key
 from shared.store.artifacts import Artifact, Store
 from shared.store.kinds import Shards, read_runs, read_shards, read_tokenizer, write_runs

@@ -20,13 +20,13 @@ from a1_basics.training.step import (
     TrainStep,
     language_model_step,
     parameter_groups,
-    seeded,
 )
 from shared import accounting
 from shared.device import peak_flops_per_second, pick_device, pick_precision
 from shared.doors.protocols import Attend, BasicsDoor, ModelConfig, TrainJob
 from shared.runs import runner
 from shared.runs.guard import Guard
+from shared.runs.seeded import seeded
 from shared.store.kinds import Shards
 
 MakeStep = Callable[[BasicsDoor, TrainJob, Attend | None, torch.dtype], TrainStep]

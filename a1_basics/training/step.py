@@ -5,13 +5,10 @@ behind the door, the reference or a learner, trains with their own parts.
 """
 
 import json
-import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
@@ -50,26 +47,6 @@ class TrainState:
 
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, float]]]
-
-
-@contextmanager
-def seeded(seed: int, step: int) -> Iterator[None]:
-    """Draw from generators that depend on the seed and the step alone, whatever library the drawing code uses.
-
-    Batch number 1000 is then the same whether or not the run was interrupted before it. The generators' own states
-    come back afterwards, so that dropout, for one, goes on undisturbed.
-    """
-    mixed = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        random.seed(mixed)
-        np.random.seed(mixed)  # noqa: NPY002 - learners' get_batch may draw from numpy's global generator
-        torch.manual_seed(mixed)
-        try:
-            yield
-        finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:

@@ -6,7 +6,6 @@ number of ranks. What is saved is whole, so neither does where it can go on.
 
 import json
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from shared.doors.systems import Spread
 from shared.errors import ConfigError
 from shared.runs import runner
 from shared.runs.ranks import Ranks
+from shared.runs.seeded import seeded
 from shared.store.kinds import Shards
 from shared.store.kinds.checkpoint import unshared
 
@@ -202,17 +202,3 @@ def rank_device(job: TrainJob) -> torch.device:
     """This rank's device: on a machine with several GPUs the one that it took when it joined."""
     device = pick_device(job.device)
     return torch.device("cuda", torch.cuda.current_device()) if device.type == "cuda" else device
-
-
-@contextmanager
-def seeded(seed: int, step: int) -> Any:
-    """Draw from generators that depend on the seed and the step alone, so that all ranks draw the same batch."""
-    mixed = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
-    state = np.random.get_state()  # noqa: NPY002 - learners' get_batch may draw from numpy's global generator
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mixed)
-        np.random.seed(mixed)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            np.random.set_state(state)  # noqa: NPY002

@@ -20,8 +20,9 @@ from a1_basics.training.evaluate import evaluate
 from a1_basics.training.loss import cross_entropy
 from a1_basics.training.sample import Sampling, next_token_probabilities, sample_tokens
 from a1_basics.training.schedule import cosine_schedule
-from a1_basics.training.step import TrainState, gradient_norm, parameter_groups, seeded
+from a1_basics.training.step import TrainState, gradient_norm, parameter_groups
 from shared.errors import DataError
+from shared.runs.seeded import seeded
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,16 @@
 
 import dataclasses
 import os
+import random
 import signal
 
 import pytest
+import torch
 
 from a2_systems.configs import ParallelJob
 from a2_systems.run.train_parallel import train
 from shared.doors.protocols import ModelConfig
+from shared.doors.resolve import door
 from shared.errors import ConfigError, Preempted
 from shared.runs import runner
 from shared.runs.ranks import current
@@ -96,6 +99,26 @@ def test_a_run_on_three_ranks_goes_on_with_two(job):
     assert "spread" not in Store(job.store).names("Checkpoint")
     on_ranks(2, lambda rank: train(spread, current()))
     expect_same_losses(losses(spread), alone(job))
+
+
+def test_ranks_draw_the_same_batch_from_whatever_generator(job):
+    """A learner's get_batch may draw from Python's own generator, which stands elsewhere on every rank."""
+    spread = dataclasses.replace(job, strategy="naive", steps=4)
+
+    def get_batch(dataset, batch_size, context_length, device):
+        starts = [random.randrange(len(dataset) - context_length) for _ in range(batch_size)]
+        rows = torch.stack([torch.tensor(dataset[i : i + context_length + 1].tolist()) for i in starts])
+        return rows[:, :-1], rows[:, 1:]
+
+    def trains(rank, one, seed):
+        random.seed(seed)
+        door("a1_basics").run_get_batch = get_batch  # in this fork alone
+        train(one, current())
+
+    on_ranks(2, lambda rank: trains(rank, spread, rank))
+    single = dataclasses.replace(spread, strategy="single", name="alone")
+    on_ranks(1, lambda rank: trains(rank, single, 7))
+    expect_same_losses(losses(spread), losses(single))
 
 
 def test_a_finished_run_is_recognised_by_all_ranks(job, capfd):
