@@ -6,23 +6,18 @@ from torch import nn
 
 from a1_basics.training.checks import check_job
 from a1_basics.training.loop import fresh_model, run_language_model
-from a1_basics.training.step import TrainState
-from shared import accounting
 from shared.doors.protocols import ModelConfig, TrainJob
 from shared.doors.resolve import door, source_roots
 from shared.errors import ConfigError
-from shared.runs import runner
 from shared.runs.config import differences, to_dict
-from shared.runs.runlog import comparable
-from shared.runs.steps import already_made, recorded, step_key
+from shared.runs.publish import TrainingKeys, publish, published
+from shared.runs.steps import recorded
 from shared.store.artifacts import Artifact, Store
 from shared.store.kinds import (
     read_checkpoint,
     read_shards,
     read_tokenizer,
     require_same_tokenizer,
-    write_checkpoint,
-    write_run_log,
 )
 
 
@@ -46,12 +41,9 @@ def train(job: TrainJob) -> str:
     check_job(job, shards)
     inputs = {"shards": source.digest} | ({"init": initial.digest} if initial else {})
     sources = source_roots("a1_basics", job.impl)
-    key, log_key = (step_key(f"a1_basics.train{part}", job, inputs, sources) for part in ("", ":log"))
-    finished = already_made(store, key, job.name)
+    keys = TrainingKeys.of("a1_basics.train", job, inputs, sources)
+    finished = published(store, keys, job.name)
     if finished is not None:
-        log = store.find_key(log_key)
-        if log is not None:
-            store.give_name(log, job.name)
         return finished.digest
     tokenizer = store.open(source.parents["tokenizer"], "Tokenizer")
     parts = door("a1_basics", job.impl)
@@ -65,10 +57,11 @@ def train(job: TrainJob) -> str:
         model,
         shards,
         read_tokenizer(tokenizer).token_bytes(),
-        job.runs / f"{job.name}-{key[:12]}",
+        job.runs / f"{job.name}-{keys.checkpoint[:12]}",
         config=recorded(job),
     )
-    return _publish(job, store, inputs | {"tokenizer": tokenizer.digest}, result, key, log_key)
+    parents = inputs | {"tokenizer": tokenizer.digest}
+    return publish(store, keys, job, parents, result.state.model.state_dict(), result).digest
 
 
 def start_from(model: nn.Module, config: ModelConfig, initial: Artifact) -> None:
@@ -86,26 +79,3 @@ def start_from(model: nn.Module, config: ModelConfig, initial: Artifact) -> None
         words = ", ".join(f"{name}: {wanted} there, {here} here" for name, (wanted, here) in changed.items())
         raise ConfigError(f"{initial} is a model of another shape ({words}); take its preset, or add {flags}")
     model.load_state_dict(weights)
-
-
-def _publish(
-    job: TrainJob,
-    store: Store,
-    parents: dict[str, str],
-    result: runner.RunResult[TrainState],
-    key: str,
-    log_key: str,
-) -> str:
-    """Checkpoint, then log, and the step's key last: killed in between, the same command publishes both again."""
-    training = {"steps": result.step, "metrics": comparable([result.metrics])[0]}
-    with store.draft("Checkpoint", config=recorded(job), parents=parents) as draft:
-        write_checkpoint(draft, job.model, result.state.model.state_dict(), training)
-        draft.cost_seconds, draft.cost_flops = result.train_seconds, accounting.training_flops(job)
-    checkpoint = draft.artifact
-    parents = {"checkpoint": checkpoint.digest}
-    with store.draft("RunLog", config=recorded(job), parents=parents, name=job.name, key=log_key) as draft:
-        write_run_log(draft, result.log, recorded(job))
-        draft.cost_seconds = result.train_seconds
-    store.give_name(checkpoint, job.name)
-    store.give_key(checkpoint, key)
-    return checkpoint.digest

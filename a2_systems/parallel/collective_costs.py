@@ -1,9 +1,10 @@
 """What a collective costs, before it is run: rounds times latency, and bytes over bandwidth.
 
-The alpha-beta model: a message takes `latency_seconds` however short it is, and then `bytes / bytes_per_second`. Small
-tensors pay for rounds, so a tree wins; large ones pay for bytes, so a ring wins; where they cross is one division.
+The alpha-beta model: a message takes `seconds_per_message` however short it is, and then its bytes over
+`bytes_per_second`. Small tensors pay for rounds, so a tree wins; large ones pay for bytes, so a ring wins; where they
+cross is one division.
 
-    >>> fast = Link(latency_seconds=10e-6, bytes_per_second=10e9)
+    >>> fast = Link(bytes_per_second=10e9, seconds_per_message=10e-6)
     >>> cheapest(1_000, 8, fast), cheapest(100_000_000, 8, fast)
     ('tree', 'ring')
 """
@@ -12,13 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Link:
-    """What one rank's connection can do in one direction; the two directions do not slow each other down."""
-
-    latency_seconds: float
-    bytes_per_second: float
+from shared.parallel_costs import Link, all_reduce_bytes
 
 
 @dataclass(frozen=True)
@@ -32,7 +27,7 @@ class Cost:
 
     def seconds(self, link: Link) -> float:
         """The time that these rounds and bytes take on a link."""
-        return self.rounds * link.latency_seconds + self.path_bytes / link.bytes_per_second
+        return self.rounds * link.seconds_per_message + self.path_bytes / link.bytes_per_second
 
 
 def whole_ring_cost(tensor_bytes: int, ranks: int) -> Cost:
@@ -46,7 +41,7 @@ def ring_cost(tensor_bytes: int, ranks: int) -> Cost:
 
     Source: [patarasuk-2009] section 3: no all-reduce can send less.
     """
-    sent = 2 * (ranks - 1) / ranks * tensor_bytes
+    sent = all_reduce_bytes(tensor_bytes, ranks)
     return Cost(2 * (ranks - 1), sent, sent, 2 * (ranks - 1) * tensor_bytes)
 
 
@@ -98,4 +93,4 @@ def fitted_link(measured: list[tuple[Cost, float]]) -> Link:
         latency, per_byte = 0.0, y1 / yy
     elif per_byte <= 0:
         latency, per_byte = x1 / xx, 0.0
-    return Link(latency, 1 / per_byte if per_byte else math.inf)
+    return Link(1 / per_byte if per_byte else math.inf, latency)

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
+from torch.nn.utils import clip_grad_norm_
 
 from a2_systems.parallel.ddp import BucketedDDP, OverlappedDDP
 from a2_systems.parallel.ddp_naive import FlatDDP, NaiveDDP
@@ -45,7 +46,7 @@ class OnOneRank(Spread):
         return 0.0
 
     def clip(self, max_norm: float) -> float:
-        return _clip(self.model, max_norm)
+        return float(clip_grad_norm_(self.model.parameters(), max_norm))
 
     def weights(self) -> dict[str, Tensor]:
         return dict(self.model.state_dict())
@@ -72,7 +73,9 @@ class Replicated(Spread):
         self._replica.finish_gradient_synchronization()
 
     def clip(self, max_norm: float) -> float:
-        return _clip(self.model, max_norm)  # gradients are the same on all ranks, and so is their norm
+        return float(
+            clip_grad_norm_(self.model.parameters(), max_norm)
+        )  # gradients are the same on all ranks, and so is their norm
 
     def weights(self) -> dict[str, Tensor]:
         return dict(self._replica.module.state_dict())
@@ -194,13 +197,3 @@ def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy
 def _groups(optimizer: optim.Optimizer) -> list[dict[str, Any]]:
     """Its parameters with their settings, for another optimizer of the same class."""
     return [{**group, "params": list(group["params"])} for group in optimizer.param_groups]
-
-
-@torch.no_grad()
-def _clip(model: nn.Module, max_norm: float) -> float:
-    """Source: [clip-2013] algorithm 1."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
-    torch._foreach_mul_(gradients, scale)
-    return float(norm)

@@ -20,10 +20,11 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from a2_systems.parallel.collective_costs import COSTS, Link, fitted_link
+from a2_systems.parallel.collective_costs import COSTS, fitted_link
 from a2_systems.parallel.collectives import ALL_REDUCES
 from shared.device import synchronize
 from shared.errors import ConfigError
+from shared.parallel_costs import Link
 from shared.report.plots import Curve, loss_curves
 from shared.runs.bench import duration, heading, write_table
 from shared.runs.program import run_program
@@ -144,7 +145,7 @@ def table(measured: Measured, links: dict[int, Link], config: CollectiveSizes) -
             model = duration(COSTS["ring"](size, ranks).seconds(links[ranks]))
             rows.append(f"| {ranks} | {size / 1e6:g} MB | {' | '.join(cells)} | {model} |")
     fits = [
-        f"{ranks} ranks: {duration(link.latency_seconds)} and "
+        f"{ranks} ranks: {duration(link.seconds_per_message)} and "
         + (f"{link.bytes_per_second / 1e9:.3g} GB/s" if link.bytes_per_second < math.inf else "no limit seen")
         for ranks, link in links.items()
     ]

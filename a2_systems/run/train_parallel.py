@@ -14,17 +14,17 @@ from rich.table import Table
 
 from a2_systems.configs import TRAIN_PARALLEL, ParallelJob
 from a2_systems.parallel.training import adamw, fresh_model, held_by_all, run_spread
-from shared import accounting
 from shared.device import pick_device
 from shared.doors.resolve import door, source_roots
 from shared.doors.settings import check_ranges, check_shape
 from shared.runs.program import run_program
+from shared.runs.publish import TrainingKeys, publish, published
 from shared.runs.ranks import Ranks, joined
-from shared.runs.runlog import comparable, read_log
-from shared.runs.steps import already_made, recorded, step_key
+from shared.runs.runlog import read_log
+from shared.runs.steps import recorded
 from shared.store.artifacts import Store
 from shared.store.disk import readable_bytes
-from shared.store.kinds import read_shards, read_tokenizer, write_checkpoint, write_run_log
+from shared.store.kinds import read_shards, read_tokenizer
 
 INPUTS = {"shards": "Shards"}
 OUTPUTS = {"checkpoint": "Checkpoint", "log": "RunLog"}
@@ -45,37 +45,21 @@ def train(job: ParallelJob, ranks: Ranks) -> None:
     tokenizer = store.open(source.parents["tokenizer"], "Tokenizer")
     job = dataclasses.replace(job, shards=source.digest)
     roots = [*source_roots("a1_basics", job.impl), *source_roots("a2_systems", job.impl)]
-    key, log_key = (
-        step_key(f"a2_systems.train{part}", job, {"shards": source.digest}, roots) for part in ("", ":log")
-    )
-    is_made = ranks.largest(int(ranks.is_lead and already_made(store, key, job.name) is not None))
-    if is_made:
-        if ranks.is_lead and (log := store.find_key(log_key)) is not None:
-            store.give_name(log, job.name)
+    keys = TrainingKeys.of("a2_systems.train", job, {"shards": source.digest}, roots)
+    if ranks.largest(int(ranks.is_lead and published(store, keys, job.name) is not None)):
         return
     parts, systems = door("a1_basics", job.impl), door("a2_systems", job.impl)
     model = fresh_model(job, parts)
     spread = systems.parallelize(model, adamw(job, parts, model), job.spread)
     token_bytes = read_tokenizer(tokenizer).token_bytes()
     shards = read_shards(source)
-    run_dir = job.runs / f"{job.name}-{key[:12]}"
+    run_dir = job.runs / f"{job.name}-{keys.checkpoint[:12]}"
     result = run_spread(job, parts, spread, ranks, shards, token_bytes, run_dir, config=recorded(job))
     weights, held = spread.weights(), held_by_all(spread, ranks)
     if not ranks.is_lead:
         return
     parents = {"shards": source.digest, "tokenizer": tokenizer.digest}
-    numbers = {"steps": result.step, "metrics": comparable([result.metrics])[0]}
-    with store.draft("Checkpoint", config=recorded(job), parents=parents) as draft:
-        write_checkpoint(draft, job.model, weights, numbers)
-        draft.cost_seconds, draft.cost_flops = result.train_seconds, accounting.training_flops(job)
-    checkpoint = draft.artifact
-    with store.draft(
-        "RunLog", config=recorded(job), parents={"checkpoint": checkpoint.digest}, name=job.name, key=log_key
-    ) as draft:
-        write_run_log(draft, result.log, recorded(job))
-        draft.cost_seconds = result.train_seconds
-    store.give_name(checkpoint, job.name)
-    store.give_key(checkpoint, key)
+    checkpoint = publish(store, keys, job, parents, weights, result)
     print(f"{job.name}: Checkpoint {checkpoint.digest[:12]}")
     print_costs(job, held.tolist(), read_log(result.log))
 

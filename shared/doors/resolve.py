@@ -135,9 +135,10 @@ def _require_contract(stage: str, impl: str, functions: Mapping[str, Any], *, co
     found = mismatches(stage, functions, complete=complete)
     if found:
         rows = "\n  ".join(found)
+        protocol_file = PROTOCOLS[stage].__module__.replace(".", "/") + ".py"
         raise ContractError(
             f"the implementation {impl!r} of {stage} does not fit its door in {len(found)} places:\n  {rows}\n"
-            "Mend these names and parameters; shared/doors/protocols.py says what each takes and returns."
+            f"Mend these names and parameters; {protocol_file} says what each takes and returns."
         )
 
 

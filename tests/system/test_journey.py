@@ -177,8 +177,7 @@ def test_every_journey_names_presets_that_exist(name, scale):
     from shared.corpora.make import PRESETS as CORPORA
 
     known = {"train_lm": TRAIN_LM, "evaluate_lm": EVALUATE_LM, "generate": GENERATE, "ladder": LADDER_RUNS}
-    known |= {"tokenizer_sweep": TOKENIZER_SWEEP, "make": CORPORA, "launch": TRAIN_PARALLEL}
-    known |= {"train_parallel": TRAIN_PARALLEL}
+    known |= {"tokenizer_sweep": TOKENIZER_SWEEP, "make": CORPORA, "train_parallel": TRAIN_PARALLEL}
     known |= {experiment: getattr(studies, experiment.upper()) for experiment in journey.EXPERIMENTS}
     for step in journey.journey(name, scale, None):
         program = step.program.rsplit(".", 1)[1]

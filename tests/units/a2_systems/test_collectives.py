@@ -115,35 +115,35 @@ def test_costs_by_hand():
     assert ring_cost(100, 4) == Cost(6, 150.0, 150.0, 600)
     assert two_way_ring_cost(100, 4) == Cost(6, 75.0, 150.0, 600)
     assert tree_cost(100, 4) == Cost(4, 400.0, 200.0, 600)
-    assert ring_cost(100, 4).seconds(Link(1.0, 50.0)) == 6 + 3
+    assert ring_cost(100, 4).seconds(Link(50.0, 1.0)) == 6 + 3
     for cost in COSTS.values():
         assert cost(100, 1) == Cost(0, 0.0, 0.0, 0), "one rank has nobody to talk to"
 
 
 def test_the_tree_wins_small_and_the_ring_wins_large_and_they_cross_where_the_model_says():
-    link, ranks = Link(1e-5, 1e9), 16
+    link, ranks = Link(1e9, 1e-5), 16
     # 8 rounds of S bytes against 30 rounds of S / 16: 22 latencies are worth 8 - 30 / 16 tensors.
     crossing = (30 - 8) * 1e-5 / ((8 - 30 / 16) / 1e9)
     assert cheapest(int(0.99 * crossing), ranks, link) == "tree"
     assert cheapest(int(1.01 * crossing), ranks, link) == "ring"
 
 
-@pytest.mark.parametrize("link", [Link(2e-5, 3e9), Link(1e-3, 1e6)])
+@pytest.mark.parametrize("link", [Link(3e9, 2e-5), Link(1e6, 1e-3)])
 def test_a_fit_finds_the_link_that_made_the_times(link):
     costs = [ring_cost(size, 4) for size in (1_000, 100_000, 10_000_000)]
     found = fitted_link([(cost, cost.seconds(link)) for cost in costs])
-    assert found.latency_seconds == pytest.approx(link.latency_seconds, rel=1e-6)
+    assert found.seconds_per_message == pytest.approx(link.seconds_per_message, rel=1e-6)
     assert found.bytes_per_second == pytest.approx(link.bytes_per_second, rel=1e-6)
 
 
 def test_a_fit_never_finds_a_negative_latency_and_says_when_it_cannot_tell():
     costs = [ring_cost(size, 4) for size in (1_000, 2_000)]
     steep = fitted_link([(costs[0], 1.0), (costs[1], 4.0)])
-    assert steep.latency_seconds == 0.0
+    assert steep.seconds_per_message == 0.0
     assert steep.bytes_per_second > 0
     flat = fitted_link([(costs[0], 4.0), (costs[1], 1.0)])
     assert flat.bytes_per_second == math.inf
-    assert flat.latency_seconds > 0
+    assert flat.seconds_per_message > 0
     with pytest.raises(ValueError, match="several sizes"):
         fitted_link([(costs[0], 1.0)])
     with pytest.raises(ValueError, match="several sizes"):

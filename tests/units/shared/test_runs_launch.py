@@ -10,6 +10,7 @@ import pytest
 
 from shared import journey
 from shared.errors import ConfigError
+from shared.journeys import Step
 from shared.runs import launch as launching
 from shared.runs import slurm
 from shared.runs.compare import launched_jobs
@@ -140,12 +141,16 @@ def test_wrong_site_file_does_not_stop_what_needs_none(tmp_path, monkeypatch):
     assert launching.main(["--launch", "slurm", "--dry-run", PROGRAM]) == 2
 
 
-def test_steps_that_need_no_gpu_ask_for_none(monkeypatch):
-    asked = []
-    monkeypatch.setattr(journey, "launch", lambda commands, how: asked.append(how.gpus) or [0])
-    run_step = journey.runner_of(Launch("slurm", gpus=1))
-    assert [run_step(f"a1_basics.run.{name}", []) for name in ("encode", "train_lm")] == [0, 0]
-    assert asked == [0, 1]
+def test_steps_that_need_no_gpu_ask_for_none():
+    cluster = Launch("slurm", gpus=1)
+    steps = [Step("any", f"a1_basics.run.{name}") for name in ("encode", "train_lm")]
+    assert [journey.launch_of(step, cluster).gpus for step in steps] == [0, 1]
+
+
+def test_steps_on_several_ranks_are_started_by_torchrun_here_and_by_the_job_on_a_cluster():
+    step = Step("any", "a2_systems.run.train_parallel", ranks=2)
+    assert journey.launch_of(step, Launch()) == Launch("torchrun", ranks=2)
+    assert journey.launch_of(step, Launch("slurm")) == Launch("slurm", ranks=2)
 
 
 JOB = slurm.Job("7", Command(PROGRAM), Path("/launch/x/7_0_log.out"), slurm.CommandJob([], "", "", ""))
