@@ -21,7 +21,7 @@ from a2_systems.parallel.parallelize import parallelize as spread
 from a2_systems.parallel.pipeline.schedules import schedule_named
 from a2_systems.parallel.sharded_optimizer import sharded_optimizer
 from shared.doors.protocols import Attend
-from shared.doors.systems import Spread, Strategy
+from shared.doors.systems import ParallelJob, ParallelTraining, Spread, Strategy
 
 
 def get_flashattention_autograd_function_pytorch() -> type[torch.autograd.Function]:
@@ -115,6 +115,13 @@ def attention_kernel() -> Attend:
 def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy) -> Spread:
     """Spread a model and its new optimizer over the ranks."""
     return spread(model, optimizer, strategy)
+
+
+def train_parallel(job: ParallelJob) -> ParallelTraining | None:
+    """Train on all ranks, by what the job's implementation has of its own."""
+    from a2_systems.parallel.train import train_parallel
+
+    return train_parallel(job)
 
 
 def run_checkpointed(function: Callable[..., Any], *args: Any) -> Any:

@@ -3,29 +3,13 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from shared.doors.protocols import ModelConfig, TrainJob
-from shared.doors.systems import Strategy, StrategyName
+from shared.doors.protocols import ModelConfig
+from shared.doors.systems import ParallelJob
 
 SMALL = ModelConfig(vocab_size=2048, context_length=256, d_model=128, num_layers=3, num_heads=2, d_ff=344)
 TINY = ModelConfig(vocab_size=512, context_length=32, d_model=32, num_layers=2, num_heads=2, d_ff=88)
 GPU = ModelConfig(vocab_size=8192, context_length=512, d_model=512, num_layers=8, num_heads=8, d_ff=1376)
-
-
-@dataclass(frozen=True)
-class ParallelJob(TrainJob):
-    """A training run of stage 1, spread over ranks: `batch_size` is that of all ranks together."""
-
-    # single, naive, flat, overlap, bucketed, zero1 or fsdp: each adds one idea to the one before it
-    strategy: StrategyName = "bucketed"
-    bucket_size_mb: float = 25.0  # MiB of gradients in a message, for bucketed and zero1
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # fsdp alone: in which matrices travel
-
-    @property
-    def spread(self) -> Strategy:
-        """What `parallelize` is asked for."""
-        return Strategy(self.strategy, self.bucket_size_mb, self.compute_dtype)
 
 
 TRAIN_PARALLEL = {

@@ -116,7 +116,7 @@ class ShardedOptimizer(optim.Optimizer):
         local = super().state_dict()
         if self.ranks == 1:
             return local
-        everywhere = {index: state for part in _gathered(local["state"]) for index, state in part.items()}
+        everywhere = {index: state for part in gathered(local["state"]) for index, state in part.items()}
         return {**local, "state": dict(sorted(everywhere.items()))}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -153,7 +153,7 @@ class ShardedOptimizer(optim.Optimizer):
         self.state = self.inner.state
 
 
-def _gathered(mine: Any) -> list[Any]:
+def gathered(mine: Any) -> list[Any]:
     """What every rank has, of tensors and plain values.
 
     It travels as bytes that are read as data; torch's own gathering of objects would run what is in them.

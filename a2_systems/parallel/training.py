@@ -5,7 +5,7 @@ number of ranks. What is saved is whole, so neither does where it can go on.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor, nn, optim
 
 from shared import accounting
 from shared.device import autocast, peak_flops_per_second, pick_device, pick_precision
-from shared.doors.protocols import BasicsDoor, TrainJob
+from shared.doors.protocols import Attend, BasicsDoor, TrainJob
 from shared.doors.systems import Spread
 from shared.errors import ConfigError
 from shared.runs import runner
@@ -65,8 +65,11 @@ def run_spread(
     token_bytes: Int[np.ndarray, "vocab"],
     run_dir: Path,
     config: Mapping[str, Any] | None = None,
+    attend: Attend | None = None,
 ) -> runner.RunResult[SpreadState]:
     """Train to the end of the job, going on from the newest checkpoint in `run_dir`; called on every rank.
+
+    `attend` None: the model's own attention.
 
     Raises:
         ConfigError: a batch that cannot be shared out evenly.
@@ -82,6 +85,7 @@ def run_spread(
     dtype = pick_precision(job.precision, device)
     train_tokens, val_tokens = shards.tokens("train"), shards.tokens("val")
     context_length = job.model.context_length
+    slots = {} if attend is None else {"attend": attend}
 
     def batch_of(step: int) -> Batch:
         with seeded(job.seed, step):
@@ -105,7 +109,7 @@ def run_spread(
         for number, (inputs, targets) in enumerate(pieces):
             with spread.accumulating(number < len(pieces) - 1):
                 with autocast(device, dtype):
-                    logits = spread.model(inputs)
+                    logits = spread.model(inputs, **slots)
                 loss = parts.run_cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
                 (loss / job.microbatches).backward()
             loss_nats += loss.detach() / job.microbatches
@@ -163,9 +167,18 @@ def run_spread(
 def held_bytes(spread: Spread) -> Int[Tensor, "3"]:
     """What this rank keeps between steps, counted: bytes of parameters, of their gradients, of optimizer state."""
     parameters = list(spread.model.parameters())
-    state = [v for entry in spread.optimizer.state.values() for v in entry.values() if isinstance(v, Tensor)]
+    state = list(tensors_in(spread.optimizer.state_dict()))
     kinds = (parameters, [p for p in parameters if p.requires_grad], state)
     return torch.tensor([sum(t.numel() * t.element_size() for t in kind) for kind in kinds])
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors of nested dicts and lists: an optimizer may keep its state in whatever it likes."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(part)
 
 
 def held_by_all(spread: Spread, ranks: Ranks) -> Int[Tensor, "ranks 3"]:

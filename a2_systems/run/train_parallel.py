@@ -4,27 +4,22 @@ Start the ranks with a launcher: python -m shared.runs.launch --launch torchrun 
 --strategy fsdp. Alone it trains on one.
 """
 
-import dataclasses
 import sys
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from a2_systems.configs import TRAIN_PARALLEL, ParallelJob
-from a2_systems.parallel.training import adamw, fresh_model, held_by_all, run_spread
+from a2_systems.configs import TRAIN_PARALLEL
 from shared.device import pick_device
-from shared.doors.resolve import door, source_roots
-from shared.doors.settings import check_ranges, check_shape
+from shared.doors.resolve import door
+from shared.doors.systems import ParallelJob
 from shared.runs.program import run_program
-from shared.runs.publish import TrainingKeys, publish, published
-from shared.runs.ranks import Ranks, joined
+from shared.runs.ranks import joined
 from shared.runs.runlog import read_log
-from shared.runs.steps import recorded
-from shared.store.artifacts import Store
 from shared.store.disk import readable_bytes
-from shared.store.kinds import read_shards, read_tokenizer
 
 INPUTS = {"shards": "Shards"}
 OUTPUTS = {"checkpoint": "Checkpoint", "log": "RunLog"}
@@ -32,39 +27,14 @@ OUTPUTS = {"checkpoint": "Checkpoint", "log": "RunLog"}
 
 def main(config: ParallelJob) -> None:
     """Publish the Checkpoint and RunLog `config.name`."""
-    with joined(pick_device(config.device).type) as ranks:
-        train(config, ranks)
+    with joined(pick_device(config.device).type):
+        trained = door("a2_systems", config.impl).train_parallel(config)
+    if trained is not None:
+        print(f"{config.name}: Checkpoint {trained.checkpoint[:12]}")
+        print_costs(config, trained.held_bytes, read_log(trained.log))
 
 
-def train(job: ParallelJob, ranks: Ranks) -> None:
-    """The run, on every rank; rank 0 publishes what comes of it."""
-    check_ranges(job)
-    check_shape(job.model)
-    store = Store(job.store)
-    source = store.open(job.shards, "Shards")
-    tokenizer = store.open(source.parents["tokenizer"], "Tokenizer")
-    job = dataclasses.replace(job, shards=source.digest)
-    roots = [*source_roots("a1_basics", job.impl), *source_roots("a2_systems", job.impl)]
-    keys = TrainingKeys.of("a2_systems.train", job, {"shards": source.digest}, roots)
-    if ranks.largest(int(ranks.is_lead and published(store, keys, job.name) is not None)):
-        return
-    parts, systems = door("a1_basics", job.impl), door("a2_systems", job.impl)
-    model = fresh_model(job, parts)
-    spread = systems.parallelize(model, adamw(job, parts, model), job.spread)
-    token_bytes = read_tokenizer(tokenizer).token_bytes()
-    shards = read_shards(source)
-    run_dir = job.runs / f"{job.name}-{keys.checkpoint[:12]}"
-    result = run_spread(job, parts, spread, ranks, shards, token_bytes, run_dir, config=recorded(job))
-    weights, held = spread.weights(), held_by_all(spread, ranks)
-    if not ranks.is_lead:
-        return
-    parents = {"shards": source.digest, "tokenizer": tokenizer.digest}
-    checkpoint = publish(store, keys, job, parents, weights, result)
-    print(f"{job.name}: Checkpoint {checkpoint.digest[:12]}")
-    print_costs(job, held.tolist(), read_log(result.log))
-
-
-def print_costs(job: ParallelJob, held: list[list[int]], log: list[dict[str, Any]]) -> None:
+def print_costs(job: ParallelJob, held: Sequence[Sequence[int]], log: list[dict[str, Any]]) -> None:
     """Speed, waiting, and what each rank keeps."""
     rates = [record["tokens_per_second"] for record in log if "tokens_per_second" in record]
     waits = [

@@ -10,6 +10,7 @@ that is missing, still a stub, or graded and not passing is borrowed from the re
 
 import ast
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -213,7 +214,7 @@ def _verdicts(stage: str, impl: str, written: Mapping[str, Any]) -> dict[str, st
             verdicts[name] = "not started"
         elif unsolved:
             why = "changed since it passed" if set(unsolved) <= stale else "not passed"
-            verdicts[name] = f"{', '.join(unsolved)} {why}: make grade"
+            verdicts[name] = f"{', '.join(unsolved)} {why}: make grade STAGE={stage}"
         else:
             verdicts[name] = "own"
     return verdicts
@@ -231,6 +232,7 @@ _SAID: set[str] = set()
 
 
 def _say_once(line: str) -> None:
-    if line not in _SAID:
+    """Once in a process, and of several ranks by the first."""
+    if line not in _SAID and os.environ.get("RANK", "0") == "0":
         _SAID.add(line)
         print(line, file=sys.stderr, flush=True)

@@ -6,12 +6,13 @@ The first eight names are those of the public assignment 2, the next five those 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn, optim
 
-from shared.doors.protocols import Attend
+from shared.doors.protocols import Attend, TrainJob
 
 StrategyName = Literal["single", "naive", "flat", "overlap", "bucketed", "zero1", "fsdp"]
 
@@ -27,6 +28,31 @@ class Strategy:
     compute_dtype: Literal["float32", "bfloat16"] = (
         "float32"  # fsdp alone: in which matrices travel and layers compute
     )
+
+
+@dataclass(frozen=True)
+class ParallelJob(TrainJob):
+    """A training run of stage 1, spread over ranks: `batch_size` is that of all ranks together."""
+
+    # single, naive, flat, overlap, bucketed, zero1 or fsdp: each adds one idea to the one before it
+    strategy: StrategyName = "bucketed"
+    bucket_size_mb: float = 25.0  # MiB of gradients in a message, for bucketed and zero1
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # fsdp alone: in which matrices travel
+
+    @property
+    def spread(self) -> Strategy:
+        """What `parallelize` is asked for."""
+        return Strategy(self.strategy, self.bucket_size_mb, self.compute_dtype)
+
+
+@dataclass(frozen=True)
+class ParallelTraining:
+    """What a training over ranks leaves behind, beside what it costs each of them."""
+
+    checkpoint: str  # the digest
+    log: Path  # a record of each step that was written down
+    # of each rank between two steps: parameters, their gradients, optimizer state
+    held_bytes: tuple[tuple[int, int, int], ...]
 
 
 @runtime_checkable
@@ -144,6 +170,13 @@ class SystemsDoor(Protocol):
 
     def parallelize(self, model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy) -> Spread:
         """Spread a model and its new optimizer over the ranks."""
+        ...
+
+    def train_parallel(self, job: ParallelJob) -> ParallelTraining | None:
+        """Train to the end of the job on all ranks of the process group, resuming if it was begun before.
+
+        Rank 0 publishes and tells; the others return None, and so do all where it had been done before.
+        """
         ...
 
     def run_checkpointed(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -181,6 +181,21 @@ def test_a_full_checkout_lends_a_release_the_programs_that_it_lacks(checkout, tm
         assert "Traceback" not in done.stderr
 
 
+def test_programs_that_work_through_doors_are_handed_out():
+    """Of this very workspace: training is behind the doors of both stages; what shows their inside stays."""
+    made = release.plan(WORKSPACE)
+    programs = {path.stem for path in made.copied if path.parent.name == "run"}
+    assert {
+        "train_tokenizer",
+        "encode",
+        "train_lm",
+        "generate",
+        "train_parallel",
+        "compare_training",
+    } <= programs
+    assert programs.isdisjoint({"ablations", "ladder", "bench_collectives", "measure_step"})
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -8,13 +8,12 @@ import signal
 import pytest
 import torch
 
-from a2_systems.configs import ParallelJob
-from a2_systems.run.train_parallel import train
+from a2_systems.parallel import train as by_ranks
 from shared.doors.protocols import ModelConfig
 from shared.doors.resolve import door
+from shared.doors.systems import ParallelJob
 from shared.errors import ConfigError, Preempted
 from shared.runs import runner
-from shared.runs.ranks import current
 from shared.runs.runlog import VALIDATION_LOSS
 from shared.store.artifacts import Store
 from shared.store.kinds import read_checkpoint, read_run_log
@@ -49,6 +48,12 @@ def job(tmp_path):
     )
 
 
+def train(job):
+    """On every rank; forks bring home plain values alone."""
+    found = by_ranks.train_parallel(job)
+    return found and [found.checkpoint, found.held_bytes]
+
+
 def losses(job):
     _, records = read_run_log(Store(job.store).open(job.name, "RunLog"))
     return [(r["step"], key, r[key]) for r in records for key in ("loss_nats", VALIDATION_LOSS) if key in r]
@@ -61,7 +66,7 @@ def expect_same_losses(found, wanted):
 
 def alone(job):
     job = dataclasses.replace(job, strategy="single", name="alone")
-    on_ranks(1, lambda rank: train(job, current()))
+    on_ranks(1, lambda rank: train(job))
     return losses(job)
 
 
@@ -71,7 +76,7 @@ def alone(job):
 )
 def test_losses_are_those_of_one_rank(job, strategy, num_ranks, microbatches):
     spread = dataclasses.replace(job, strategy=strategy, microbatches=microbatches)
-    on_ranks(num_ranks, lambda rank: train(spread, current()))
+    on_ranks(num_ranks, lambda rank: train(spread))
     expect_same_losses(losses(spread), alone(job))
     store = Store(job.store)
     shape, weights = read_checkpoint(store.open("spread", "Checkpoint"))
@@ -93,11 +98,11 @@ def test_a_run_on_three_ranks_goes_on_with_two(job):
 
         runner._Loop._one_step = one_step
         with pytest.raises(Preempted):
-            train(spread, current())
+            train(spread)
 
     on_ranks(3, stopped)
     assert "spread" not in Store(job.store).names("Checkpoint")
-    on_ranks(2, lambda rank: train(spread, current()))
+    on_ranks(2, lambda rank: train(spread))
     expect_same_losses(losses(spread), alone(job))
 
 
@@ -113,7 +118,7 @@ def test_ranks_draw_the_same_batch_from_whatever_generator(job):
     def trains(rank, one, seed):
         random.seed(seed)
         door("a1_basics").run_get_batch = get_batch  # in this fork alone
-        train(one, current())
+        train(one)
 
     on_ranks(2, lambda rank: trains(rank, spread, rank))
     single = dataclasses.replace(spread, strategy="single", name="alone")
@@ -123,9 +128,9 @@ def test_ranks_draw_the_same_batch_from_whatever_generator(job):
 
 def test_a_finished_run_is_recognised_by_all_ranks(job, capfd):
     spread = dataclasses.replace(job, strategy="overlap")
-    on_ranks(2, lambda rank: train(spread, current()))
+    on_ranks(2, lambda rank: train(spread))
     first = Store(job.store).open("spread", "Checkpoint").digest
-    on_ranks(2, lambda rank: train(spread, current()))
+    on_ranks(2, lambda rank: train(spread))
     assert capfd.readouterr().out.count("unchanged:") == 1
     assert Store(job.store).open("spread", "Checkpoint").digest == first
 
@@ -135,6 +140,6 @@ def test_a_batch_that_ranks_cannot_share_is_refused(job):
 
     def refused(rank):
         with pytest.raises(ConfigError, match="a multiple of 2 ranks x 1 microbatches; use --batch-size 6"):
-            train(spread, current())
+            train(spread)
 
     on_ranks(2, refused)
