@@ -1,6 +1,5 @@
-"""Which device and which precision to compute in, found by looking and, where looking is not enough, by measuring."""
+"""Which device and which precision to compute in, found by looking: what is measured would not stay the same."""
 
-import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +7,6 @@ from contextlib import contextmanager
 import torch
 
 from shared.errors import ConfigError
-
-# A format counts as fast when it beats float32 by this factor in a matrix product: below, the conversions eat the gain.
-FAST_FORMAT_RATIO = 1.5
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
@@ -47,24 +43,23 @@ def matmul_flops_per_second(device: torch.device, dtype: torch.dtype, size: int 
     return 2 * size**3 / best_seconds
 
 
-@functools.cache
 def bfloat16_is_fast(device_type: str) -> bool:
-    """Whether bfloat16 matrix products beat float32 here. CPUs without the instructions emulate it 100 times slower.
+    """Whether bfloat16 matrix products beat float32 here, told by the instructions that there are.
 
-    On a CPU it is measured, but only where the instructions exist, so that the measurement itself is quick.
+    Not by a measurement: on a busy machine it may go the other way, and the same training would have other bits. Arm's
+    instructions do not count, for whether torch uses them depends on how it was built; `make doctor` measures them.
     """
     if device_type == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
-    if device_type != "cpu" or not cpu_has_bfloat16():
-        return False
-    device = torch.device("cpu")
-    narrow = matmul_flops_per_second(device, torch.bfloat16)
-    return narrow > FAST_FORMAT_RATIO * matmul_flops_per_second(device, torch.float32)
+    return device_type == "cpu" and _has_any("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively (AVX512-BF16, AMX, or the Arm extension)."""
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
+    """Whether the CPU multiplies bfloat16 natively; one that does not emulates it, 100 times slower."""
+    return bfloat16_is_fast("cpu") or _has_any("_is_arm_bf16_supported")
+
+
+def _has_any(*checks: str) -> bool:
     return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
 
 

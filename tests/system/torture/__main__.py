@@ -105,7 +105,7 @@ def torture(ground: Ground, rows: Sequence[str], num_kills: int) -> int:
             verdicts.append(verdict)
             bar.advance(note=verdict.row)
             if verdict.differs:
-                print(f"DIFFERS: {verdict.row}, {verdict.what}: {'; '.join(verdict.differs[:4])}", flush=True)
+                print(f"DIFFERS: {verdict.row}, {verdict.what}: {'; '.join(verdict.differs)}", flush=True)
     Console().print(table_of(rows, verdicts))
     if code != [source_digest(package) for package in SOURCES]:
         print(

@@ -192,7 +192,8 @@ def outcome(folder: Path) -> dict[str, Any]:
     """All that must be the same whether or not a program was disturbed: part -> value.
 
     Artifacts by digest, each verified byte by byte; names and keys; logs without what is measured; every tensor of the
-    last checkpoint of each run; the files of `runs` and `data` by name, so that nothing unfinished stays.
+    last checkpoint of each run and how many there are; the other files of `runs` and `data` by name, so that nothing
+    unfinished stays. Which checkpoint stands before the last depends on when the run was asked to stop.
     """
     found: dict[str, Any] = {}
     store = Store(folder / "artifacts")
@@ -205,11 +206,15 @@ def outcome(folder: Path) -> dict[str, Any]:
         found[str(pointer.relative_to(store.root))] = pointer.read_text(encoding="utf-8")
     for log in sorted(folder.glob("runs/**/log.jsonl")):
         found[f"log {log.parent.name}"] = comparable(read_log(log))
+    earlier: set[Path] = set()
     for run in sorted({path.parent for path in folder.glob("runs/**/checkpoints")}):
-        last = Checkpoints(run).find()
+        checkpoints = Checkpoints(run)
+        last, kept = checkpoints.find(), checkpoints.newest_first()
         found[f"checkpoint {run.name}"] = None if last is None else (last.step, tensors_of(last.path))
+        found[f"checkpoints kept {run.name}"] = len(kept)
+        earlier.update(kept[1:])
     for path in sorted((*folder.glob("runs/**/*"), *folder.glob("data/**/*"))):
-        if path.name not in VOLATILE:
+        if path.name not in VOLATILE and path not in earlier and path.parent not in earlier:
             found[f"file {path.relative_to(folder)}"] = True
     return found
 

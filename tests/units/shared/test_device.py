@@ -22,22 +22,22 @@ def test_an_unknown_precision_is_refused():
         device.pick_precision("float8", torch.device("cpu"))
 
 
-def test_auto_precision_never_measures_what_the_cpu_emulates(monkeypatch):
-    device.bfloat16_is_fast.cache_clear()
-    monkeypatch.setattr(device, "cpu_has_bfloat16", lambda: False)
-    monkeypatch.setattr(device, "matmul_flops_per_second", lambda *_: pytest.fail("measured an emulation"))
-    assert device.pick_precision("auto", torch.device("cpu")) == torch.float32
-    device.bfloat16_is_fast.cache_clear()
-
-
-@pytest.mark.parametrize(("ratio", "wanted"), [(1.1, torch.float32), (3.0, torch.bfloat16)])
-def test_auto_precision_follows_the_measured_ratio(monkeypatch, ratio, wanted):
-    device.bfloat16_is_fast.cache_clear()
-    monkeypatch.setattr(device, "cpu_has_bfloat16", lambda: True)
-    rates = {torch.bfloat16: ratio, torch.float32: 1.0}
-    monkeypatch.setattr(device, "matmul_flops_per_second", lambda _, dtype: rates[dtype])
+@pytest.mark.parametrize(
+    ("instructions", "wanted"),
+    [
+        ((), torch.float32),
+        (("_is_amx_tile_supported",), torch.bfloat16),
+        (("_is_avx512_bf16_supported",), torch.bfloat16),
+        (("_is_arm_bf16_supported",), torch.float32),
+    ],
+)
+def test_auto_precision_follows_the_instructions_and_never_a_clock(monkeypatch, instructions, wanted):
+    """A clock on a busy machine would choose otherwise once in a while, and the same training have other bits."""
+    for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, check, lambda here=check in instructions: here, raising=False)
+    monkeypatch.setattr(device.time, "perf_counter", lambda: pytest.fail("measured"))
     assert device.pick_precision("auto", torch.device("cpu")) == wanted
-    device.bfloat16_is_fast.cache_clear()
+    assert device.cpu_has_bfloat16() == bool(instructions)
 
 
 def test_autocast_changes_the_dtype_of_products_only():
