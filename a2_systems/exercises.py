@@ -17,6 +17,6 @@ EXERCISES: tuple[Exercise, ...] = (
 
 HOOKS: dict[str, tuple[str, ...]] = {
     "attention_kernel": ("flash_forward", "flash_backward"),
-    "parallelize": ("ddp_overlap_bucketed", "optimizer_state_sharding"),
+    "parallelize": ("ddp_overlap_bucketed", "optimizer_state_sharding", "fsdp"),
 }
 """Which problems must pass before a learner's own hook of the door is used instead of the reference's."""

@@ -22,6 +22,8 @@ CHECKED = [
     "a1_basics.training",
     "a2_systems.kernels.attend",
     "a2_systems.kernels.flash_tiled",
+    "a2_systems.kernels.linear_cross_entropy",
+    "a2_systems.kernels.rms_norm",
     "a2_systems.kernels.visibility",
     "a2_systems.measure",
     "a2_systems.parallel",

@@ -64,4 +64,108 @@ OPTIMIZER_STATE_SHARDING_ACCOUNTING = Exercise(
     ),
 )
 
-EXERCISES: tuple[Exercise, ...] = (OPTIMIZER_STATE_SHARDING, OPTIMIZER_STATE_SHARDING_ACCOUNTING)
+FSDP = Exercise(
+    id="fsdp",
+    title="Everything, shared",
+    points=15,
+    door=("get_fsdp", "fsdp_on_after_backward", "fsdp_gather_full_params"),
+    prerequisites=("ddp_overlap_individual_parameters",),
+    budget="about 120 lines; seconds on two CPU ranks",
+    figures="equal to training on one process, to rounding",
+    small="1 to 4 gloo ranks of a CPU; no GPU is needed for any point",
+    why=(
+        "Of 16 bytes for each parameter no rank has to keep more than 16/N: so models are trained that fit on no "
+        "device. What is kept by mistake, in a list, a closure or the graph, adds up to the whole model again, and the "
+        "numbers stay right."
+    ),
+    hints=(
+        "Follow one matrix through a step: who needs it whole, when, and for how long? What of its gradient does each "
+        "rank need? What is sent for it, in all?",
+        "Cut each leaf's 2-D `weight` by rows, ceil(rows / N) to a rank, and put the shard in its place in the module, "
+        "before any optimizer is built. Just before the leaf runs: all-gather, and let it see the whole; just after: "
+        "free, and show the shard again.",
+        "Autograd saves the whole matrix for the backward pass. Either make it one tensor for all time whose memory "
+        "comes and goes (`untyped_storage().resize_`), or replace what is saved by a note "
+        "(`torch.autograd.graph.saved_tensors_hooks`), or run the leaf again. In each case the backward pass gathers "
+        "again, and a hook or function behind it sends the gradient by `reduce_scatter_tensor`, in float32.",
+        "Prefetch: note in which order leaves run. When one begins, its own matrix is waited for, the next one's is "
+        "asked for with async_op=True; backwards the same from the other end. Reduce-scatters are asynchronous too: "
+        "keep their handles, wait for the oldest when there are more than two, and for all in fsdp_on_after_backward.",
+        "Traps: padding the last ranks' rows, and cutting it off again; a cast after the gather in place of before; a "
+        "prefetched matrix that nobody takes, which is stale after the step; a matrix that two leaves share; a frozen "
+        "one, for which no gradient ever comes to say that it may go; biases and norms, which are averaged; gradients "
+        "that add up over two backward passes.",
+    ),
+    forbidden=(
+        "torch.distributed.fsdp.FullyShardedDataParallel",
+        "torch.distributed.fsdp.fully_shard",
+        "torch.distributed.fsdp.FSDPModule",
+        "torch.nn.parallel.DistributedDataParallel",
+    ),
+    time_limit_seconds=600.0,  # a collective that one rank leaves out is waited for, a minute each time
+)
+
+FSDP_ACCOUNTING = Exercise(
+    id="fsdp_accounting",
+    title="What sharing everything is worth",
+    points=5,
+    kind="written",
+    deliverable="peaks with and without, a trace of gathers beside computation, and 5 numbers in `answers.toml`",
+    budget="half an hour on two GPUs, and a profiler",
+    figures="xl has 3.41 billion parameters",
+    small="the toy model on two ranks of a CPU, bytes counted, and the trace of torch.profiler",
+    why=(
+        "It sends half as much again as plain data parallelism. Whether that costs anything depends on what it hides "
+        "behind, and on nothing else."
+    ),
+    prerequisites=("fsdp",),
+    rubric=(
+        "States what was expected to be saved, by parameters, gradients and optimizer state, and measures it: peaks at "
+        "the same moments with and without.",
+        "Explains what is left of the difference: matrices in use, gradients on their way, activations, which are not "
+        "shared.",
+        "Shows a trace in which the next layer's all-gather runs beside the products of the one before, in the forward "
+        "and in the backward pass, and names the one gather that cannot be hidden.",
+        "Compares the time of a layer's gather, by bytes over bandwidth, with that of its products, and says from "
+        "which batch on it is hidden.",
+    ),
+    questions=(
+        Question(
+            "alone_gigabytes",
+            "Parameters, gradients and AdamW's state of xl on each rank of plain data parallelism, all in float32.",
+            GIGABYTES,
+            tolerance_fraction=0.005,
+        ),
+        Question(
+            "sharded_gigabytes",
+            "The same on each of two ranks of FSDP, between steps.",
+            GIGABYTES,
+            tolerance_fraction=0.005,
+        ),
+        Question(
+            "sent_gigabytes",
+            "What each of the two ranks sends in a step on a ring, everything in float32.",
+            GIGABYTES,
+            tolerance_fraction=0.005,
+        ),
+        Question(
+            "sent_half_gigabytes",
+            "The same with a compute_dtype of bfloat16.",
+            GIGABYTES,
+            tolerance_fraction=0.005,
+        ),
+        Question(
+            "whole_megabytes",
+            "The most that whole matrices take at once in the forward pass, in bfloat16: one in use, one on its way.",
+            "MB, of 10^6 bytes",
+            tolerance_fraction=0.005,
+        ),
+    ),
+)
+
+EXERCISES: tuple[Exercise, ...] = (
+    OPTIMIZER_STATE_SHARDING,
+    OPTIMIZER_STATE_SHARDING_ACCOUNTING,
+    FSDP,
+    FSDP_ACCOUNTING,
+)

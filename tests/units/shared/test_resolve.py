@@ -1,11 +1,15 @@
 """Doors: contracts are checked by name and parameter, and nothing is borrowed in silence."""
 
+import runpy
 import textwrap
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from shared.doors import grades, resolve
 from shared.doors import load as loading
-from shared.doors import resolve
+from shared.doors.exercise import exercises
 from shared.doors.protocols import BasicsDoor
 from shared.errors import ContractError
 
@@ -116,3 +120,43 @@ def test_step_keys_follow_the_sources_of_the_implementation(adapters_file):
     roots = resolve.source_roots("a1_basics", path)
     assert "a1_basics" in roots
     assert any(str(path).startswith(root) for root in roots)
+
+
+def test_a_function_of_several_problems_is_ones_own_when_all_of_them_pass(tmp_path, monkeypatch):
+    shared, alone = "get_flashattention_autograd_function_pytorch", "get_sharded_optimizer"
+    problems = ("flash_forward", "flash_backward")
+    assert [e.id for e in exercises("a2_systems") if shared in e.door] == list(problems)
+    file = tmp_path / "learner" / "a2_systems" / "adapters.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        f"def {shared}():\n    return 'mine'\n\n\n"
+        "def get_flashattention_autograd_function_triton():\n    return 'mine'\n\n\n"
+        f"def {alone}(params, optimizer_cls, **kwargs):\n    return 'mine'\n\n\n"
+        "def attention_kernel():\n    return 'mine'\n"
+    )
+    found = replace(loading.locate("a2_systems", str(file)), kind="learner")
+    locate = loading.locate
+    monkeypatch.setattr(
+        loading,
+        "locate",
+        lambda stage, impl, root=None: found if impl == "learner" else locate(stage, impl, root),
+    )
+    monkeypatch.setattr(loading, "load", lambda stage, impl: SimpleNamespace(**runpy.run_path(str(file))))
+
+    def own_after(**outcomes: str) -> frozenset[str]:
+        sources = grades.source_digests(tmp_path / "learner", "a2_systems")
+        doors = {e.id: list(e.door) for e in exercises("a2_systems")}
+        rows = {
+            problem: {"outcome": outcome, "door": doors[problem], "sources": sources}
+            for problem, outcome in outcomes.items()
+        }
+        grades.save_results(tmp_path / "learner", "a2_systems", rows)
+        return resolve.own_functions(resolve.door("a2_systems", "learner"))
+
+    assert own_after() == frozenset()
+    assert own_after(optimizer_state_sharding="passed") == {alone}
+    assert own_after(flash_forward="passed") == {alone}, "one of two: what it computes backwards may be wrong"
+    assert own_after(flash_forward="failed", flash_backward="passed") == {alone}
+    both = {alone, shared, "get_flashattention_autograd_function_triton", "attention_kernel"}
+    assert own_after(flash_forward="passed", flash_backward="passed") == both
+    assert own_after(flash_backward="failed") == {alone}

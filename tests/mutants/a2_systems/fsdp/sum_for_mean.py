@@ -1,0 +1,5 @@
+"""Shards get the sum of all ranks' gradients."""
+
+REJECTED_BY = "test_steps_are_those_of_one_process"
+BASE = "fsdp_saved_tensors"
+CHANGES = ((".clone() / self.ranks", ".clone()"),)

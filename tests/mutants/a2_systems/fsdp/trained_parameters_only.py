@@ -1,0 +1,10 @@
+"""Frozen parameters are each rank's own."""
+
+REJECTED_BY = "test_steps_are_those_of_one_process"
+BASE = "fsdp_saved_tensors"
+CHANGES = (
+    (
+        "(*module.parameters(), *module.buffers())",
+        "(*(p for p in module.parameters() if p.requires_grad), *module.buffers())",
+    ),
+)
