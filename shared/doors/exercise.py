@@ -156,6 +156,13 @@ def exercise(stage: str, problem: str, root: Path | None = None) -> Exercise:
     for candidate in listed:
         if candidate.id == problem:
             return candidate
+    top = root or Path(__file__).resolve().parents[2]
+    others = [name for name in STAGES if name != stage and (top / name / "exercises.py").is_file()]
+    for other in others:
+        if any(candidate.id == problem for candidate in exercises(other, root)):
+            raise ContractError(
+                f"{problem} is a problem of {other}, not of {stage}: STAGE={other} PROBLEM={problem}"
+            )
     raise ContractError(
         f"stage {stage} has no problem {problem!r}; PROBLEM= takes one of: {', '.join(e.id for e in listed)}"
     )

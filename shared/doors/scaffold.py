@@ -173,7 +173,7 @@ def stub_of(exercise: Exercise, name: str, stage: str, signatures: Signatures) -
     if exercise.prerequisites:
         lines += [f"Solve first: {', '.join(exercise.prerequisites)}."]
     lines += [
-        f"{stage}/HANDOUT.md says what is asked; `make hint PROBLEM={exercise.id}` helps when stuck.",
+        f"{stage}/HANDOUT.md says what is asked; stuck? `make hint STAGE={stage} PROBLEM={exercise.id}`",
         "",
     ]
     return signatures.stub(name, "\n".join(lines), f"{name} is still to be written")

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     console.print(
         f"[yellow]↪ borrowed:[/] {exercise.id} ({functions}) comes from the reference{where} "
         f"and earns 0 of {exercise.points:g} points. It is yours as soon as your own version passes: "
-        f"make grade PROBLEM={exercise.id}"
+        f"make grade STAGE={chosen.stage} PROBLEM={exercise.id}"
     )
     return 0
 

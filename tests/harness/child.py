@@ -122,15 +122,16 @@ def _collect(job: dict[str, Any], root: Path, recorder: Recorder) -> None:
 class Door:
     """What the `adapters` fixture gives: the implementation's functions, their results checked for trapped names."""
 
-    def __init__(self, module: Any, impl: str, traps: Traps) -> None:
-        self._module, self._impl, self._traps = module, impl, traps
+    def __init__(self, module: Any, source: Source, traps: Traps) -> None:
+        self._module, self._source, self._traps = module, source, traps
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         if not hasattr(self._module, name):
             raise AttributeError(
-                f"IMPL={self._impl} has no {name}; `make learn` adds the stubs that are missing"
+                f"IMPL={self._source.impl} has no {name}; `make learn STAGE={self._source.stage}` adds the stubs that "
+                "are missing"
             )
         value = getattr(self._module, name)
         taken = self._traps.name_of(value)
@@ -340,7 +341,7 @@ def _run(job: dict[str, Any], root: Path, recorder: Recorder) -> None:
             found = reference_files(functions, root / job["stage"], inspect.unwrap)
             if found:
                 recorder.send("reference", names=found)
-        return Door(module, source.impl, traps)
+        return Door(module, source, traps)
 
     def look() -> None:
         seals[0].look_at_session()

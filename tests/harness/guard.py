@@ -214,7 +214,7 @@ class ImportGuard:
             self.reference.append(fullname)
         raise ForbiddenImport(
             f"{fullname} is the reference: an implementation under grading stands on its own. "
-            "To use the reference's solution of a problem, say so: make borrow PROBLEM=..."
+            f"To use the reference's solution of a problem, say so: make borrow STAGE={stage} PROBLEM=..."
         )
 
     def _check_tests(self, name: str, frame: Any) -> str:

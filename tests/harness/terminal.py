@@ -137,9 +137,9 @@ def next_steps(grade: StageGrade, exercises: tuple[Exercise, ...]) -> list[str]:
         return []
     outcomes = {problem.id: problem.outcome for problem in grade.problems}
     for exercise in exercises:
-        outcome = outcomes.get(exercise.id)
-        if outcome in BAD:
-            return [f"mend {exercise.id}; `make watch PROBLEM={exercise.id}` grades it again at every save"]
+        target = f"STAGE={grade.stage} PROBLEM={exercise.id}"
+        if outcomes.get(exercise.id) in BAD:
+            return [f"mend {exercise.id}; `make watch {target}` grades it again at every save"]
     there = (Outcome.PASSED, Outcome.BORROWED, None)
     for exercise in exercises:
         ready = all(outcomes.get(wanted) in there for wanted in exercise.prerequisites)
@@ -148,7 +148,8 @@ def next_steps(grade: StageGrade, exercises: tuple[Exercise, ...]) -> list[str]:
                 name = ANSWERS if exercise.kind == "numeric" else WRITEUP
                 return [f"answer {exercise.id} in learner/{grade.stage}/{name}"]
             place = f"learner/{grade.stage}/adapters.py"
-            return [f"write {', '.join(exercise.door)} in {place}, then: make grade PROBLEM={exercise.id}"]
+            target = f"STAGE={grade.stage} PROBLEM={exercise.id}"
+            return [f"write {', '.join(exercise.door)} in {place}, then: make grade {target}"]
     done = (Outcome.PASSED, Outcome.NOT_CHECKED)
     if all(outcome in done for outcome in outcomes.values()) and len(outcomes) == len(exercises):
         return [f"{grade.stage} is complete: run the rest of the workspace on your code with IMPL=learner"]

@@ -86,6 +86,10 @@ def test_command_exists(where: str, command: str) -> None:
         assert result.stdout.strip()
     elif words[:2] == ["python", "-m"]:
         text = help_of(words[2])
+        launched = [
+            word for word in words[3:] if ".run." in word
+        ]  # a launcher's program brings its own flags
+        text += "".join(help_of(program) for program in launched)
         assert "usage" in text.lower(), f"{where}: `{command}` has no --help"
         flags = {word.split("=")[0] for word in words[3:] if word.startswith("--")} - {
             "--preset",
