@@ -51,9 +51,7 @@ def write_answers(path: Path, stage: str, listed: Iterable[Exercise]) -> list[st
             for q in missing
         )
         if start is None:
-            text = (
-                f"{text.rstrip(chr(10))}\n\n{heading}  # {exercise.title}, {exercise.points:g} points\n{new}"
-            )
+            text = f"{text.rstrip(chr(10))}\n\n{heading}  # {exercise.title}, {_points(exercise)}\n{new}"
         else:
             text = "".join([*rows[: start + 1], new, *rows[start + 1 :]])
         added += [f"{exercise.id}.{q.id}" for q in missing]
@@ -68,9 +66,11 @@ def write_writeup(path: Path, stage: str, listed: Iterable[Exercise]) -> list[st
     present = set(_sections(text, [e.id for e in listed]))
     wanted = [e for e in listed if e.kind == "written" and e.id not in present]
     for exercise in wanted:
-        points = f"{exercise.points:g} point{'' if exercise.points == 1 else 's'}"
         facts = [("asked", exercise.deliverable), ("cost", exercise.budget), ("on a CPU", exercise.small)]
-        lines = [f"{exercise.title}, {points}.", *(f"{name}: {text}" for name, text in facts if text)]
+        lines = [
+            f"{exercise.title}, {_points(exercise)}.",
+            *(f"{name}: {text}" for name, text in facts if text),
+        ]
         lines += [f"full points: {sentence}" for sentence in exercise.rubric]
         remark = "\n".join(textwrap.fill(line, 110, subsequent_indent="  ") for line in lines)
         text = f"{text.rstrip(chr(10))}\n\n## {exercise.id}\n\n<!--\n{remark}\n-->\n\n"
@@ -133,6 +133,10 @@ def handed_in(problem: str, answers: Answers, texts: Mapping[str, str] | None) -
     return (
         hashlib.sha256(repr((sorted(numbers.items()), text)).encode()).hexdigest() if numbers or text else ""
     )
+
+
+def _points(exercise: Exercise) -> str:
+    return f"{exercise.points:g} point{'' if exercise.points == 1 else 's'}"
 
 
 def _read(path: Path) -> bytes:

@@ -44,8 +44,8 @@ README = """# Build a language model from scratch
 This is your copy of the workspace: the problems, the grader and everything around them, without the solutions.
 
     make setup                                      once: the Python environment
-    make learn STAGE={first}                  writes learner/{first}/adapters.py, a stub for each problem
-    make grade STAGE={first}                  outcome, points, and the first failure explained
+    make learn STAGE={first}                      writes learner/{first}/adapters.py, a stub for each problem
+    make grade STAGE={first}                      outcome, points, and the first failure explained
     make watch STAGE={first} PROBLEM={problem}     grades again at every save
     make hint STAGE={first} PROBLEM={problem}      a nudge, then more
     make status                                     where you stand and what comes next

@@ -98,15 +98,17 @@ class _Verdict:
         return left[-1] if left else ""
 
     def first_failure(self) -> Lesson | None:
-        """What to show: the first failed test, or where the run broke off."""
+        """What to show: the first failed test of what is written, or where the run broke off."""
         imported = self.by_event.get("import_error")
         if imported:
             return Lesson(
                 what="the module imports", counterexample=imported[0]["text"], place=imported[0]["place"]
             )
-        for grade in self.grades:
-            if grade.outcome == "failed":
-                return grade.lesson
+        unwritten = {record["test"] for record in self.results if _is_unwritten(record["lesson"] or {})}
+        failed = [grade for grade in self.grades if grade.outcome == "failed"]
+        failed.sort(key=lambda grade: grade.id in unwritten)
+        if failed:
+            return failed[0].lesson
         where = self.running()
         return Lesson(what=f"{_short(where)} comes to an end", test=where) if where else None
 
@@ -266,15 +268,15 @@ class _Verdict:
         if not failed:
             return Outcome.PASSED, f"all {len(run)} checks hold{note}"
         lessons = [record["lesson"] or {} for record in failed]
-        unwritten = all(
-            # torch raises this type as well: it must come from a line of the learner's that raises it
-            given.get("type") == "NotImplementedError"
-            and "raise NotImplementedError" in given.get("place", "")
-            for given in lessons
-        )
-        if unwritten and len(failed) == len(run):
+        if all(map(_is_unwritten, lessons)) and len(failed) == len(run):
             return Outcome.NOT_STARTED, "what the door calls only raises NotImplementedError"
         return Outcome.FAILED, f"{len(failed)} of {len(run)} checks fail{note}"
+
+
+def _is_unwritten(lesson: dict[str, str]) -> bool:
+    """Whether a stub was reached. torch raises this type as well: it must come from a line that says so."""
+    is_its_type = lesson.get("type") == "NotImplementedError"
+    return is_its_type and "raise NotImplementedError" in lesson.get("place", "")
 
 
 def _short(test: str) -> str:

@@ -94,7 +94,9 @@ def _artifacts(workspace: Workspace) -> Text:
 
 def next_step(workspace: Workspace) -> str:
     """The one command that makes most sense now."""
-    for stage in workspace.stages():
+    stages = workspace.stages()
+    begun = [stage for stage in stages if (workspace.learner / stage / "adapters.py").is_file()]
+    for stage in [*begun, *(stage for stage in stages if stage not in begun)]:
         if not (workspace.learner / stage / "adapters.py").is_file():
             return f"make learn STAGE={stage}"
         results = ledger.results(workspace.learner, stage)
@@ -113,7 +115,6 @@ def next_step(workspace: Workspace) -> str:
                     else f"## {exercise.id} in {WRITEUP}"
                 )
                 return f"answer {where} of learner/{stage}, then make grade STAGE={stage}"
-    stages = workspace.stages()
     return f"make {stages[-1].split('_')[0]} IMPL=learner" if stages else "there is no stage here yet"
 
 

@@ -71,6 +71,15 @@ def test_a_cut_stream_is_no_pass(cut):
     assert verdict([], records=data[: len(data) - 1 - cut]).outcome is Outcome.ERROR
 
 
+def test_a_mistake_is_shown_before_a_stub_that_is_still_to_be_written():
+    records = good_run()
+    records[2:4] = [result(TESTS[0], "failed", "NotImplementedError"), result(TESTS[1], "failed")]
+    found = verdict(records)
+    assert found.outcome is Outcome.FAILED
+    assert found.failure is not None
+    assert found.failure.test == TESTS[1]
+
+
 def test_unknown_test_is_an_error():
     records = good_run()
     records.insert(2, result("tests/s/test_sum.py::test_extra", "passed"))

@@ -67,6 +67,15 @@ def test_fresh_stubs_send_to_the_first_problem(workspace, capsys):
     assert found["next"] == f"make watch STAGE={STAGE} PROBLEM=double"
 
 
+def test_a_stage_that_was_begun_goes_before_one_that_was_not(workspace, capsys):
+    earlier, later = workspace.learner / STAGE, workspace.learner / "a2_systems"
+    listed = workspace.root / "a2_systems" / "exercises.py"
+    listed.parent.mkdir()
+    listed.write_text((workspace.root / STAGE / "exercises.py").read_text())
+    earlier.rename(later)
+    assert rows(workspace, capsys)["next"] == "make watch STAGE=a2_systems PROBLEM=double"
+
+
 def test_numbers_filled_in_before_the_first_grading(workspace, capsys):
     write_paper(workspace, sums="7")
     found = rows(workspace, capsys)
