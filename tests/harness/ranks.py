@@ -34,8 +34,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.harness.explain import Lesson
 from tests.harness.traps import ForbiddenCall
+from tests.harness.waiting import Standstill, tell_when_asked, where
 
 WAIT_SECONDS = 60.0
+LOOK_SECONDS = 0.5
 RECORDS: list[list[Any]] = []
 """Lists of the graded process (trapped calls, forbidden reads) to which those of its ranks are added."""
 
@@ -79,7 +81,7 @@ def on_ranks(
         for end in [leash, *[write for _, write in pipes]]:
             os.close(end)
         try:
-            return _gather([end for end, _ in pipes], time.monotonic() + wait_seconds)
+            return _gather([end for end, _ in pipes], pids, Path(folder), time.monotonic() + wait_seconds)
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)  # not yet waited for, so the number is still its own
@@ -101,6 +103,7 @@ def _be_rank(
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_ranks)}
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if Path("/sys/class/net/lo").exists() else "lo0")
+    tell_when_asked(folder, rank)
     said: dict[str, Any]
     try:
         dist.init_process_group(
@@ -140,22 +143,28 @@ def _told(error: BaseException) -> dict[str, str]:
     return told
 
 
-def _gather(ends: list[int], deadline: float) -> list[Any]:
+def _gather(ends: list[int], pids: list[int], folder: Path, deadline: float) -> list[Any]:
     """What the ranks say, as it comes: the first error ends the waiting for the others."""
     said: dict[int, bytes] = dict.fromkeys(range(len(ends)), b"")
     results: dict[int, Any] = {}
+    standstill = Standstill()
     with selectors.DefaultSelector() as selector:
         for rank, end in enumerate(ends):
             selector.register(end, selectors.EVENT_READ, rank)
         while len(results) < len(ends):
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
-                waiting = ", ".join(str(rank) for rank in said if rank not in results)
+            ready = selector.select(max(0.0, min(LOOK_SECONDS, deadline - time.monotonic())))
+            left = [rank for rank in said if rank not in results]
+            is_stuck = not ready and standstill.reached([pids[rank] for rank in left])
+            if is_stuck or (not ready and time.monotonic() >= deadline):
+                places = {rank: where(pids[rank], folder, rank) for rank in left}
                 raise Lesson(
                     what="every rank comes to its end",
                     why="a collective waits until all ranks have called it, in the same order; one rank that calls "
                     "another, or none, stops the whole cluster without a word",
-                    counterexample=f"still running or waiting: rank {waiting} of {len(ends)}",
+                    counterexample="\n".join(
+                        f"rank {rank} of {len(ends)} {'waits' if is_stuck else 'still runs or waits'} {place}".rstrip()
+                        for rank, place in places.items()
+                    ),
                 )
             for key, _ in ready:
                 rank, part = key.data, os.read(key.fd, 1 << 20)

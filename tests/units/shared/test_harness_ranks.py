@@ -1,13 +1,15 @@
 """Ranks of a test: they meet, talk, fail and hang, and the test learns which one and why."""
 
 import os
+import re
 import time
+from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 
-from tests.harness import ranks
+from tests.harness import ranks, waiting
 from tests.harness.explain import Lesson, expect
 from tests.harness.ranks import Collectives, RankFailed, on_ranks
 from tests.harness.traps import ForbiddenCall
@@ -43,8 +45,35 @@ def test_a_collective_that_one_rank_leaves_out_is_a_lesson():
         if rank != 1:
             dist.barrier()
 
-    with pytest.raises(Lesson, match=r"rank 0, 2 of 3"):
+    with pytest.raises(Lesson) as caught:
         on_ranks(3, one_leaves, wait_seconds=1.0)
+    here = r"in barrier, called at tests/units/shared/test_harness_ranks.py:\d+ in one_leaves"
+    rank_0, rank_2 = caught.value.counterexample.splitlines()
+    assert re.fullmatch(f"rank 0 of 3 still runs or waits {here}", rank_0)
+    assert re.fullmatch(f"rank 2 of 3 still runs or waits {here}", rank_2)
+
+
+def test_ranks_that_all_sleep_are_not_waited_for(monkeypatch):
+    """Long before the time is up; a rank that computes on meanwhile is at work, and so are all who wait for it."""
+    monkeypatch.setattr(waiting, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(ranks, "LOOK_SECONDS", 0.05)
+    if not Path("/proc/self/task").exists():
+        pytest.skip("not checked: this system does not tell who sleeps")
+
+    def all_wait(rank: int) -> None:
+        dist.recv(torch.ones(1), src=1 - rank)
+
+    with pytest.raises(Lesson, match=r"rank 0 of 2 waits in recv, called at .* in all_wait"):
+        on_ranks(2, all_wait, wait_seconds=600.0)
+
+    def one_works(rank: int) -> int:
+        until = time.process_time() + 1.0
+        while rank == 0 and time.process_time() < until:
+            pass
+        dist.barrier()
+        return rank
+
+    assert on_ranks(2, one_works, wait_seconds=600.0) == [0, 1]
 
 
 def test_a_failed_check_in_a_rank_stays_a_lesson():
