@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from a2_systems.parallel.fsdp_weight import ShardedWeight
+from a2_systems.parallel.replicas import broadcast
 from shared.errors import ConfigError
 
 
@@ -48,7 +49,7 @@ class FSDP(nn.Module):
         self._reducing: list[ShardedWeight] = []
         named = list(module.named_parameters(remove_duplicate=False))
         for tensor in chain({id(p): p for _, p in named}.values(), module.buffers()):
-            _broadcast(tensor)
+            broadcast(tensor)
 
         self._weights: list[ShardedWeight] = []  # by identity of the parameter: a tied one is sharded once
         sharded: dict[int, ShardedWeight] = {}
@@ -273,14 +274,6 @@ def _full(target: ShardedWeight | nn.Parameter) -> Tensor:
     if isinstance(target, ShardedWeight):
         return target.full()
     return target.detach().to(torch.promote_types(target.dtype, torch.float32)).clone()
-
-
-@torch.no_grad()
-def _broadcast(tensor: Tensor) -> None:
-    """Everyone's becomes rank 0's."""
-    dense = tensor.detach().contiguous()
-    dist.broadcast(dense, src=0)
-    tensor.copy_(dense)
 
 
 def _in_graph(output: Any) -> Iterator[Tensor]:

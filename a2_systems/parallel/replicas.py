@@ -93,13 +93,9 @@ class Replica(nn.Module, ABC):
         if self._first_sent is None:
             self._first_sent = mark(self.trained)
 
-    @torch.no_grad()
     def _broadcast(self, tensors: list[Tensor]) -> None:
         for tensor in tensors:
-            message = tensor.detach().contiguous()
-            dist.broadcast(message, group=self.group, group_src=0)
-            if message.data_ptr() != tensor.data_ptr():
-                tensor.copy_(message)
+            broadcast(tensor, self.group)
 
     def _presence(self) -> Tensor:
         """One byte for each trained parameter: whether this rank has a gradient for it."""
@@ -115,6 +111,15 @@ class Replica(nn.Module, ABC):
                     f"{name} wants gradients and was frozen when the module was wrapped, so its gradient would differ "
                     "between ranks; wrap the module again after thawing it"
                 )
+
+
+@torch.no_grad()
+def broadcast(tensor: Tensor, group: dist.ProcessGroup | None = None) -> None:
+    """Everyone's becomes the first rank's. It travels as bytes: no backend knows every dtype that a buffer may have."""
+    message = tensor.detach().contiguous()
+    dist.broadcast(message.reshape(-1).view(torch.uint8), group=group, group_src=0)
+    if message.data_ptr() != tensor.data_ptr():
+        tensor.copy_(message)
 
 
 def mark(parameters: list[nn.Parameter]) -> Mark:

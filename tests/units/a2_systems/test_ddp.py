@@ -9,6 +9,7 @@ from torch import nn
 
 from a2_systems.parallel.ddp import BucketedDDP, OverlappedDDP, buckets_of
 from a2_systems.parallel.ddp_naive import FlatDDP, NaiveDDP
+from a2_systems.parallel.fsdp import FSDP
 from a2_systems.parallel.replicas import Replica
 from tests.harness.ranks import Collectives, RankFailed, on_ranks
 
@@ -374,3 +375,19 @@ def test_buckets_are_cut_in_order_by_size_and_kind():
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match=f"bucket_size_mb={wrong}"):
             BucketedDDP(nn.Linear(1, 1), wrong)
+
+
+@pytest.mark.parametrize("kind", [NaiveDDP, FSDP])
+def test_buffers_of_every_dtype_begin_as_those_of_the_first_rank(kind):
+    kinds = (torch.int16, torch.float8_e4m3fn, torch.bool, torch.bfloat16, torch.complex64, torch.uint16)
+
+    def begun(rank: int) -> list[list[float]]:
+        module = nn.Linear(2, 2)
+        for dtype in kinds:
+            module.register_buffer(f"of_{str(dtype)[6:]}", torch.tensor([[1.0, 0.0]] * 3).T.mul(1 - rank).to(dtype))
+        module.register_buffer("number", torch.tensor(1 - rank, dtype=torch.int16))
+        kind(module)
+        return [buffer.to(torch.complex64).real.flatten().tolist() for buffer in module.buffers()]
+
+    first, second = on_ranks(2, begun)
+    assert first == second == [[1.0] * 3 + [0.0] * 3] * len(kinds) + [[1.0]]
