@@ -44,15 +44,21 @@ class BucketedDDP(Replica):
         self.buckets = buckets_of(reversed(self.trained), bucket_size_mb * BYTES_PER_MB)
         self._bucket_of = {id(p): index for index, bucket in enumerate(self.buckets) for p in bucket}
         self._missing = self._nothing_has_come()
+        self._is_unfinished = False  # a forward pass was made whose gradients are to be sent
         self._under_way: list[tuple[Tensor, Any]] = []  # of the buckets that have left, in order
         for parameter in self.trained:
             parameter.register_post_accumulate_grad_hook(self._gradient_is_there)
 
     def forward(self, *inputs: Any, **keywords: Any) -> Any:
-        """The module's own forward pass. If the last backward pass was not finished, its gradients arrive first."""
-        has_begun = any(len(each) < len(b) for each, b in zip(self._missing, self.buckets, strict=True))
-        if has_begun and torch.is_grad_enabled():
-            self._average_gradients()
+        """The module's own forward pass. If the last training step was not finished, its gradients arrive first.
+
+        Whether it was is told by forward passes, of which all ranks make as many, and not by gradients: a rank whose
+        batch used no parameter has none, and would let the others wait.
+        """
+        if self.training and torch.is_grad_enabled():
+            if self._is_unfinished:
+                self._average_gradients()
+            self._is_unfinished = not self.is_accumulating
         return super().forward(*inputs, **keywords)
 
     def _gradient_is_there(self, parameter: Tensor) -> None:
@@ -90,6 +96,7 @@ class BucketedDDP(Replica):
             for parameter, is_used in zip(self.trained, presence.tolist(), strict=True):
                 parameter.grad = parameter.grad if is_used else None
         self._missing = self._nothing_has_come()
+        self._is_unfinished = False
         self._under_way = []
 
     def _nothing_has_come(self) -> list[set[int]]:

@@ -377,6 +377,32 @@ def test_buckets_are_cut_in_order_by_size_and_kind():
             BucketedDDP(nn.Linear(1, 1), wrong)
 
 
+def test_a_rank_whose_first_microbatch_used_nothing_stays_in_step():
+    """Whether an unfinished backward pass is sent before the next forward pass is the same on all ranks."""
+
+    class Sometimes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.zeros(()))
+
+        def forward(self, features: torch.Tensor, is_used: bool) -> torch.Tensor:
+            return features * self.gain if is_used else features
+
+    def two_passes(rank: int) -> list[float]:
+        found = []
+        for kind in (OverlappedDDP, lambda module: BucketedDDP(module, 1.0)):
+            model = kind(Sometimes())
+            for turn in range(2):  # rank 0 uses its parameter in the second pass alone
+                features = torch.full((), 1.0 + rank + 10 * turn, requires_grad=True)
+                model(features, is_used=turn >= 1 - rank).backward()
+            model.finish_gradient_synchronization()
+            found.append(model.module.gain.grad.item())
+        return found
+
+    # (11 + 12) / 2 of the second pass, and (0 + 2) / 2 of the first
+    assert on_ranks(2, two_passes, wait_seconds=20) == [[12.5, 12.5]] * 2
+
+
 @pytest.mark.parametrize("kind", [NaiveDDP, FSDP])
 def test_buffers_of_every_dtype_begin_as_those_of_the_first_rank(kind):
     kinds = (torch.int16, torch.float8_e4m3fn, torch.bool, torch.bfloat16, torch.complex64, torch.uint16)
