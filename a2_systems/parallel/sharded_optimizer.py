@@ -85,7 +85,8 @@ class ShardedOptimizer(optim.Optimizer):
         """Update what this rank owns, then send it to the others; `closure` runs on every rank."""
         assert self.inner is not None  # Optimizer refuses an empty list of parameters
         _copy_settings(self.param_groups, self.inner.param_groups)
-        loss = self.inner.step(**kwargs) if closure is None else self.inner.step(closure, **kwargs)
+        given = () if closure is None else (torch.enable_grad()(closure),)
+        loss = self.inner.step(*given, **kwargs)
         _copy_settings(self.inner.param_groups, self.param_groups)  # some optimizers keep a count there
         parameters = chain.from_iterable(group["params"] for group in self.param_groups)
         sends = [

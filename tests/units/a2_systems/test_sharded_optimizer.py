@@ -204,3 +204,32 @@ def test_another_number_of_ranks_takes_a_full_state_and_refuses_a_part():
     for found in on_ranks(2, resharded):
         for index, state in before[2]["full"]["state"].items():
             assert all(torch.equal(found[f"{index}/{key}"], value) for key, value in state.items())
+
+
+def test_a_closure_runs_with_gradients_in_an_optimizer_that_does_not_ask_for_them():
+    """The public assignment's form of an optimizer: `loss = closure()`, and numbers changed through `.data`."""
+
+    class Descent(optim.Optimizer):
+        def __init__(self, params, lr):
+            super().__init__(params, {"lr": lr})
+
+        def step(self, closure=None):  # type: ignore[override]
+            loss = None if closure is None else closure()
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.data -= group["lr"] * p.grad.data
+            return loss
+
+    def stepped(rank: int) -> list[float]:
+        p, q = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(4))
+        optimizer = sharded_optimizer([p, q], Descent, lr=1.0)
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = 2 * p.sum() + q.sum()
+            loss.backward()
+            return loss
+
+        return [float(optimizer.step(closure)), p[0].item(), q[0].item()]
+
+    assert on_ranks(2, stepped) == [[10.0, -1.0, 0.0]] * 2
