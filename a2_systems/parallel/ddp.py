@@ -22,7 +22,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from a2_systems.parallel.ddp_naive import flattened, gradient_or_zeros, unflatten
-from a2_systems.parallel.replicas import Replica
+from a2_systems.parallel.replicas import Replica, presence
 
 BYTES_PER_MB = 2**20
 
@@ -84,8 +84,8 @@ class BucketedDDP(Replica):
     def _average_gradients(self) -> None:
         while len(self._under_way) < len(self.buckets):
             self._send_next()
-        presence = self._presence()
-        agreement = dist.all_reduce(presence, dist.ReduceOp.MAX, group=self.group, async_op=True)
+        is_somewhere = presence(self.trained)
+        agreement = dist.all_reduce(is_somewhere, dist.ReduceOp.MAX, group=self.group, async_op=True)
         is_complete = all(parameter.grad is not None for parameter in self.trained)
         for bucket, (message, work) in zip(self.buckets, self._under_way, strict=True):
             work.wait()
@@ -93,7 +93,7 @@ class BucketedDDP(Replica):
         assert agreement is not None  # async_op=True
         agreement.wait()
         if not is_complete:  # only then: reading a tensor makes the CPU wait for a GPU
-            for parameter, is_used in zip(self.trained, presence.tolist(), strict=True):
+            for parameter, is_used in zip(self.trained, is_somewhere.tolist(), strict=True):
                 parameter.grad = parameter.grad if is_used else None
         self._missing = self._nothing_has_come()
         self._is_unfinished = False

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from a2_systems.parallel.replicas import Replica
+from a2_systems.parallel.replicas import Replica, presence
 
 
 class NaiveDDP(Replica):
@@ -16,16 +16,10 @@ class NaiveDDP(Replica):
 
     @torch.no_grad()
     def _average_gradients(self) -> None:
-        for parameter in self._used_somewhere():
+        for parameter in used_somewhere(self.trained, self.group):
             gradient = gradient_or_zeros(parameter).contiguous()
             dist.all_reduce(gradient, group=self.group)
             parameter.grad = gradient.div_(self.ranks)
-
-    def _used_somewhere(self) -> list[nn.Parameter]:
-        """The parameters for which any rank has a gradient: the same list on all ranks, so all send the same."""
-        presence = self._presence()
-        dist.all_reduce(presence, dist.ReduceOp.MAX, group=self.group)
-        return [p for p, is_used in zip(self.trained, presence.tolist(), strict=True) if is_used]
 
 
 class FlatDDP(NaiveDDP):
@@ -33,12 +27,26 @@ class FlatDDP(NaiveDDP):
 
     @torch.no_grad()
     def _average_gradients(self) -> None:
-        used = self._used_somewhere()
-        for dtype in dict.fromkeys(parameter.dtype for parameter in used):
-            members = [parameter for parameter in used if parameter.dtype == dtype]
-            message = flattened(members)
-            dist.all_reduce(message, group=self.group)
-            unflatten(message.div_(self.ranks), members)
+        average_flat(self.trained, self.group)
+
+
+def used_somewhere(
+    parameters: list[nn.Parameter], group: dist.ProcessGroup | None = None
+) -> list[nn.Parameter]:
+    """Those for which any rank has a gradient: the same list on all ranks, so all send the same."""
+    is_somewhere = presence(parameters)
+    dist.all_reduce(is_somewhere, dist.ReduceOp.MAX, group=group)
+    return [p for p, is_used in zip(parameters, is_somewhere.tolist(), strict=True) if is_used]
+
+
+def average_flat(parameters: list[nn.Parameter], group: dist.ProcessGroup | None = None) -> None:
+    """The mean over the ranks in every `.grad`, by one message for each dtype."""
+    used = used_somewhere(parameters, group) if parameters else []  # as many parameters on all ranks
+    for dtype in dict.fromkeys(parameter.dtype for parameter in used):
+        members = [parameter for parameter in used if parameter.dtype == dtype]
+        message = flattened(members)
+        dist.all_reduce(message, group=group)
+        unflatten(message.div_(dist.get_world_size(group)), members)
 
 
 def gradient_or_zeros(parameter: nn.Parameter) -> Tensor:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from a2_systems.parallel.ddp_naive import average_flat
 from a2_systems.parallel.fsdp_weight import ShardedWeight
 from a2_systems.parallel.replicas import broadcast
 from shared.errors import ConfigError
@@ -183,17 +184,7 @@ class FSDP(nn.Module):
             weight.settle()
             weight.free()  # fetched for a layer that this backward pass never came to
         self._reducing.clear()
-        by_dtype: dict[torch.dtype, list[Tensor]] = {}
-        for parameter in self._replicated:
-            if parameter.grad is not None:
-                by_dtype.setdefault(parameter.grad.dtype, []).append(parameter.grad)
-        for gradients in by_dtype.values():
-            flat = torch.cat([gradient.flatten() for gradient in gradients])
-            dist.all_reduce(flat)
-            flat /= dist.get_world_size()
-            parts = flat.split([gradient.numel() for gradient in gradients])
-            for gradient, part in zip(gradients, parts, strict=True):
-                gradient.copy_(part.view_as(gradient))
+        average_flat([parameter for parameter in self._replicated if parameter.requires_grad])
 
     @torch.no_grad()
     def clip_gradients(self, max_norm: float, eps: float = 1e-6) -> Float[Tensor, ""]:

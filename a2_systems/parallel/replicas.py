@@ -97,12 +97,6 @@ class Replica(nn.Module, ABC):
         for tensor in tensors:
             broadcast(tensor, self.group)
 
-    def _presence(self) -> Tensor:
-        """One byte for each trained parameter: whether this rank has a gradient for it."""
-        has = [parameter.grad is not None for parameter in self.trained]
-        device = self.trained[0].device if self.trained else "cpu"
-        return torch.tensor(has, dtype=torch.uint8, device=device)
-
     def _refuse_thawed(self) -> None:
         known = {id(parameter) for parameter in self.trained}
         for name, parameter in self.module.named_parameters():
@@ -120,6 +114,12 @@ def broadcast(tensor: Tensor, group: dist.ProcessGroup | None = None) -> None:
     dist.broadcast(message.reshape(-1).view(torch.uint8), group=group, group_src=0)
     if message.data_ptr() != tensor.data_ptr():
         tensor.copy_(message)
+
+
+def presence(parameters: list[nn.Parameter]) -> Tensor:
+    """One byte for each parameter: whether this rank has a gradient for it."""
+    has = [parameter.grad is not None for parameter in parameters]
+    return torch.tensor(has, dtype=torch.uint8, device=parameters[0].device if parameters else "cpu")
 
 
 def mark(parameters: list[nn.Parameter]) -> Mark:

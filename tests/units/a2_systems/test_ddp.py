@@ -410,7 +410,9 @@ def test_buffers_of_every_dtype_begin_as_those_of_the_first_rank(kind):
     def begun(rank: int) -> list[list[float]]:
         module = nn.Linear(2, 2)
         for dtype in kinds:
-            module.register_buffer(f"of_{str(dtype)[6:]}", torch.tensor([[1.0, 0.0]] * 3).T.mul(1 - rank).to(dtype))
+            module.register_buffer(
+                f"of_{str(dtype)[6:]}", torch.tensor([[1.0, 0.0]] * 3).T.mul(1 - rank).to(dtype)
+            )
         module.register_buffer("number", torch.tensor(1 - rank, dtype=torch.int16))
         kind(module)
         return [buffer.to(torch.complex64).real.flatten().tolist() for buffer in module.buffers()]

@@ -309,3 +309,21 @@ def test_half_precision_computes_in_layers_and_keeps_float32_masters():
         assert found["logits"] == "torch.bfloat16"
         assert found["dtypes"] == ["torch.float32"]
         assert 0 < found["moved"] < 1e-2  # steps far below what bfloat16 weights could take
+
+
+def test_a_parameter_that_only_some_ranks_use_is_averaged_with_zeros():
+    class Either(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.nobodys = (nn.Parameter(torch.ones(2)) for _ in range(3))
+
+        def forward(self, rank: int) -> torch.Tensor:
+            return (rank + 1) * (self.a if rank == 0 else self.b).sum()
+
+    def gradients(rank: int) -> list[list[float] | None]:
+        fsdp = FSDP(Either())
+        fsdp(rank).backward()
+        fsdp.finish_gradient_synchronization()
+        return [None if p.grad is None else p.grad.tolist() for p in fsdp.parameters()]
+
+    assert on_ranks(2, gradients) == [[[0.5, 0.5], [1.0, 1.0], None]] * 2
