@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from a2_systems.parallel.ddp_naive import average_flat
 from a2_systems.parallel.fsdp_weight import ShardedWeight
-from a2_systems.parallel.replicas import broadcast
+from a2_systems.parallel.replicas import Mark, broadcast, noted, seconds_between
 from shared.errors import ConfigError
 
 
@@ -48,6 +48,9 @@ class FSDP(nn.Module):
             nn.Module, dict[str, nn.Parameter]
         ] = {}  # parameters of a layer, while it sees casts
         self._reducing: list[ShardedWeight] = []
+        self._waits: list[tuple[Mark, Mark]] = []  # for messages, since the last step
+        self._waits_of_step: list[tuple[Mark, Mark]] = []  # in that step
+        self._num_waits_before = 0  # this forward pass
         named = list(module.named_parameters(remove_duplicate=False))
         for tensor in chain({id(p): p for _, p in named}.values(), module.buffers()):
             broadcast(tensor)
@@ -76,7 +79,7 @@ class FSDP(nn.Module):
 
     def _shard(self, weight: nn.Parameter, module: nn.Module) -> ShardedWeight:
         places = [(m, n) for m in module.modules() for n, p in m._parameters.items() if p is weight]
-        sharded = ShardedWeight(weight, places, self.compute_dtype)
+        sharded = ShardedWeight(weight, places, self.compute_dtype, self._waits)
         sharded.whole.before_use = partial(self._before_use, sharded)
         if weight.requires_grad:
             sharded.whole.register_post_accumulate_grad_hook(lambda _: self._after_backward(sharded))
@@ -91,6 +94,7 @@ class FSDP(nn.Module):
 
     def _before_all(self, module: nn.Module, args: Any) -> None:
         self._is_running, self._ran, self._in_graph = True, [], []
+        self._num_waits_before = len(self._waits)
         for weight in self._weights:
             weight.show(weight.whole)
 
@@ -103,6 +107,8 @@ class FSDP(nn.Module):
             weight.show(weight.shard)
             weight.used_outside = False
             self._free_unless_needed(weight)
+        if not torch.is_grad_enabled():  # an evaluation is no part of a training step
+            del self._waits[self._num_waits_before :]
 
     def _before_forward(self, weight: ShardedWeight, leaf: nn.Module, args: Any, kwargs: Any) -> Any:
         weight.show(weight.whole)
@@ -184,7 +190,16 @@ class FSDP(nn.Module):
             weight.settle()
             weight.free()  # fetched for a layer that this backward pass never came to
         self._reducing.clear()
-        average_flat([parameter for parameter in self._replicated if parameter.requires_grad])
+        trained = [parameter for parameter in self._replicated if parameter.requires_grad]
+        with noted(self._waits, self._replicated or [weight.shard for weight in self._weights]):
+            average_flat(trained)
+        self._waits_of_step = self._waits.copy()
+        self._waits.clear()
+
+    @property
+    def exposed_seconds(self) -> float:
+        """How long the last step waited for matrices and gradients with nothing else to do."""
+        return sum((seconds_between(*wait) for wait in self._waits_of_step), 0.0)
 
     @torch.no_grad()
     def clip_gradients(self, max_norm: float, eps: float = 1e-6) -> Float[Tensor, ""]:

@@ -12,6 +12,8 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from a2_systems.parallel.replicas import Mark, noted
+
 # Called `..._into_tensor` and `..._tensor` before torch 2.13, which warns of the old names.
 all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
@@ -63,7 +65,9 @@ class ShardedWeight:
         weight: Float[nn.Parameter, "rows columns"],
         places: list[tuple[nn.Module, str]],
         compute_dtype: torch.dtype | None,
+        waits: list[tuple[Mark, Mark]],
     ) -> None:
+        self.waits = waits  # of all weights together: when each wait for a message began and ended
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
         self.places = places  # every module that has this parameter, and under which name
         rows, columns = weight.shape
@@ -107,7 +111,8 @@ class ShardedWeight:
         """The whole matrix is there when this returns (on a GPU: for what is queued afterwards)."""
         self.start_gather()
         if self._gathering is not None:
-            self._gathering[0].wait()
+            with noted(self.waits, [self.shard]):
+                self._gathering[0].wait()
             self._gathering = None
 
     def free(self) -> None:
@@ -133,7 +138,8 @@ class ShardedWeight:
         if self._reducing is None:
             return
         work, received, _ = self._reducing
-        work.wait()
+        with noted(self.waits, [self.shard]):
+            work.wait()
         self._reducing = None
         mean = received.div_(self.ranks)
         if len(self.shard) < self.rows_per_rank:

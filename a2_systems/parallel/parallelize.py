@@ -146,7 +146,7 @@ class FullySharded(Spread):
 
     @property
     def exposed_seconds(self) -> float | None:
-        return None
+        return self._fsdp.exposed_seconds
 
     def _names(self) -> set[str]:
         return {name for name, _ in self._fsdp.module.named_parameters(remove_duplicate=False)}

@@ -131,6 +131,14 @@ def mark(parameters: list[nn.Parameter]) -> Mark:
     return time.perf_counter()
 
 
+@contextmanager
+def noted(waits: list[tuple[Mark, Mark]], parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Add to `waits` when the block began and when it ended."""
+    began = mark(parameters)
+    yield
+    waits.append((began, mark(parameters)))
+
+
 def seconds_between(first: Mark, last: Mark) -> float:
     """Seconds from one mark to another; waits for the later one on a GPU."""
     if isinstance(first, torch.cuda.Event) and isinstance(last, torch.cuda.Event):

@@ -44,7 +44,7 @@ def print_costs(job: ParallelJob, held: Sequence[Sequence[int]], log: list[dict[
     ]
     if rates:
         print(f"{job.strategy} on {len(held)} ranks: {median(rates):,.0f} tokens/s", end="")
-        print(f", {median(waits):.0%} of a step spent waiting for gradients" if waits else "")
+        print(f", {median(waits):.0%} of a step spent waiting for messages" if waits else "")
     table = Table("rank", "parameters", "gradients", "optimizer state", "together", box=None)
     for rank, kinds in enumerate(held):
         table.add_row(str(rank), *[readable_bytes(size) for size in (*kinds, sum(kinds))])

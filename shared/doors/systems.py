@@ -88,7 +88,7 @@ class Spread(Protocol):
 
     @property
     def exposed_seconds(self) -> float | None:
-        """How long the last step waited for gradients with nothing else to do; None where it is not measured."""
+        """How long the last step waited for messages with nothing else to do; None where it is not measured."""
         ...
 
 

@@ -327,3 +327,41 @@ def test_a_parameter_that_only_some_ranks_use_is_averaged_with_zeros():
         return [None if p.grad is None else p.grad.tolist() for p in fsdp.parameters()]
 
     assert on_ranks(2, gradients) == [[[0.5, 0.5], [1.0, 1.0], None]] * 2
+
+
+def test_waiting_is_measured(monkeypatch):
+    """On a clock of our own that moves only while a message is waited for."""
+    from a2_systems.parallel import fsdp_weight, replicas
+
+    def measured(rank: int) -> list[float]:
+        now = [0.0]
+        monkeypatch.setattr(replicas.time, "perf_counter", lambda: now[0])
+
+        def slow(collective):
+            def started(*args, **kwargs):
+                work = collective(*args, **kwargs)
+                wait = work.wait if work is not None else None
+
+                class Work:
+                    def wait(self):
+                        now[0] += 1.0
+                        wait()
+
+                return Work()
+
+            return started
+
+        monkeypatch.setattr(fsdp_weight, "all_gather", slow(fsdp_weight.all_gather))
+        monkeypatch.setattr(fsdp_weight, "reduce_scatter", slow(fsdp_weight.reduce_scatter))
+        model = FSDP(nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)))
+        found = [model.exposed_seconds]
+        for _ in range(2):
+            with torch.no_grad():
+                model(torch.ones(1, 2))  # an evaluation is no part of the step
+            model(torch.ones(1, 2)).sum().backward()
+            model.finish_gradient_synchronization()
+            found.append(model.exposed_seconds)
+        return found
+
+    # two matrices, each gathered for the forward and for the backward pass, and two gradients
+    assert on_ranks(2, measured) == [[0.0, 6.0, 6.0]] * 2
