@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn, optim
 from torch.nn.utils import clip_grad_norm_
 
-from a2_systems.parallel.sharded_optimizer import gathered
+from a2_systems.parallel.sharded_optimizer import constructor_settings, gathered
 from shared.doors.protocols import Attend
 from shared.doors.resolve import own_functions
 from shared.doors.systems import Spread, Strategy, SystemsDoor
@@ -61,7 +61,7 @@ class SpreadByDoor(Spread):
         self._is_sharded = strategy.name == "zero1"
         if self._is_sharded:
             groups = [{**group, "params": list(group["params"])} for group in optimizer.param_groups]
-            self.optimizer = systems.get_sharded_optimizer(groups, type(optimizer), **optimizer.defaults)
+            self.optimizer = systems.get_sharded_optimizer(groups, type(optimizer), **constructor_settings(optimizer))
 
     @contextmanager
     def accumulating(self, is_partial: bool) -> Iterator[None]:

@@ -24,7 +24,7 @@ from a2_systems.parallel.ddp import BucketedDDP, OverlappedDDP
 from a2_systems.parallel.ddp_naive import FlatDDP, NaiveDDP
 from a2_systems.parallel.fsdp import FSDP
 from a2_systems.parallel.replicas import Replica
-from a2_systems.parallel.sharded_optimizer import ShardedOptimizer
+from a2_systems.parallel.sharded_optimizer import ShardedOptimizer, constructor_settings
 from shared.doors.systems import Spread, Strategy
 from shared.errors import ConfigError
 
@@ -181,7 +181,7 @@ def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy
         case "bucketed":
             return Replicated(BucketedDDP(model, strategy.bucket_size_mb), optimizer)
         case "zero1":
-            sharded = ShardedOptimizer(_groups(optimizer), type(optimizer), **optimizer.defaults)
+            sharded = ShardedOptimizer(_groups(optimizer), type(optimizer), **constructor_settings(optimizer))
             return Replicated(BucketedDDP(model, strategy.bucket_size_mb), sharded)
         case "fsdp":
             name_of = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -191,7 +191,7 @@ def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy
                 {**group, "params": [shards[name_of[id(parameter)]] for parameter in group["params"]]}
                 for group in _groups(optimizer)
             ]
-            return FullySharded(fsdp, type(optimizer)(groups, **optimizer.defaults))
+            return FullySharded(fsdp, type(optimizer)(groups, **constructor_settings(optimizer)))
 
 
 def _groups(optimizer: optim.Optimizer) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ the ranks need not repeat 8. Each rank updates the parameters that it owns and s
 as one broadcast of the model, after each step.
 """
 
+import inspect
 import io
 from collections.abc import Callable, Iterable
 from itertools import chain
@@ -152,6 +153,15 @@ class ShardedOptimizer(optim.Optimizer):
         state = {place[index]: value for index, value in state_dict["state"].items() if index in place}
         self.inner.load_state_dict({"state": state, "param_groups": groups})
         self.state = self.inner.state
+
+
+def constructor_settings(optimizer: optim.Optimizer) -> dict[str, Any]:
+    """The defaults of an optimizer as another of its class is built with: some classes keep more than they take.
+
+    What is left out is not lost where param groups are handed over: each holds all settings.
+    """
+    taken = inspect.signature(type(optimizer)).parameters
+    return {key: value for key, value in optimizer.defaults.items() if key in taken}
 
 
 def gathered(mine: Any) -> list[Any]:

@@ -158,3 +158,32 @@ def test_ranks_begin_with_the_weights_of_the_first():
     for strategy in STRATEGIES:
         one, other = on_ranks(2, first_weights, strategy)
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("strategy", ["zero1", "fsdp"])
+def test_optimizers_that_keep_more_than_they_take_are_rebuilt_with_their_settings(strategy):
+    """torch's AdamW, for one, keeps `decoupled_weight_decay`, which its constructor does not know."""
+
+    def stepped(rank, name):
+        makes = {
+            "AdamW": lambda params: torch.optim.AdamW(params, lr=0.01, eps=1e-2, weight_decay=0.3),
+            "Adam": lambda params: torch.optim.Adam(params, lr=0.01, eps=1e-2, amsgrad=True),
+            "SGD": lambda params: torch.optim.SGD(params, lr=0.01, momentum=0.9, nesterov=True),
+        }
+        found = {}
+        for which, make in makes.items():
+            torch.manual_seed(0)
+            model = Model()
+            spread = parallelize(model, make(model.parameters()), Strategy(name))
+            for step in range(2):
+                spread.optimizer.zero_grad(set_to_none=True)
+                cross_entropy(spread.model(batch(step)[0]), batch(step)[1]).backward()
+                getattr(spread, "finish_backward", lambda: None)()
+                spread.optimizer.step()
+            found[which] = spread.weights()
+        return found
+
+    def cross_entropy(logits, targets):
+        return nn.functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+
+    expect_same(on_ranks(2, stepped, strategy)[0], on_ranks(1, stepped, "single")[0])
