@@ -34,7 +34,8 @@ def spread_by(
 ) -> Spread:
     """`systems.parallelize`, or where that is borrowed, the same put together from the functions that are not."""
     own = own_functions(systems)
-    if "parallelize" in own or own.isdisjoint(GRADED.get(strategy.name, ())):
+    is_alone = not dist.is_initialized()  # and so without anybody to send to
+    if "parallelize" in own or is_alone or own.isdisjoint(GRADED.get(strategy.name, ())):
         return systems.parallelize(model, optimizer, strategy)
     return SpreadByDoor(systems, model, optimizer, strategy)
 
@@ -61,7 +62,9 @@ class SpreadByDoor(Spread):
         self._is_sharded = strategy.name == "zero1"
         if self._is_sharded:
             groups = [{**group, "params": list(group["params"])} for group in optimizer.param_groups]
-            self.optimizer = systems.get_sharded_optimizer(groups, type(optimizer), **constructor_settings(optimizer))
+            self.optimizer = systems.get_sharded_optimizer(
+                groups, type(optimizer), **constructor_settings(optimizer)
+            )
 
     @contextmanager
     def accumulating(self, is_partial: bool) -> Iterator[None]:

@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn, optim
 from torch.nn.utils import clip_grad_norm_
 
@@ -27,6 +28,7 @@ from a2_systems.parallel.replicas import Replica
 from a2_systems.parallel.sharded_optimizer import ShardedOptimizer, constructor_settings
 from shared.doors.systems import Spread, Strategy
 from shared.errors import ConfigError
+from shared.runs.ranks import current
 
 
 class OnOneRank(Spread):
@@ -160,15 +162,25 @@ def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy
     """Spread a model over the ranks of the process group, rank 0's weights being everyone's to begin with.
 
     The optimizer, built on the model's parameters, has done no step yet: where the parameters are exchanged for
-    shards, or its state is to be shared, one of its class and settings takes its place.
+    shards, or its state is to be shared, one of its class and settings takes its place. A process without a group
+    trains alone, whatever the strategy.
 
     Raises:
-        ConfigError: the optimizer has done steps, whose state would be lost.
+        ConfigError: the optimizer has done steps, whose state would be lost; or `single` on several ranks.
     """
     if optimizer.state:
         raise ConfigError(
             "this optimizer has done steps already; spread the model first, then load the state to go on from"
         )
+    ranks = current()
+    if strategy.name == "single" and ranks.num_ranks > 1:
+        raise ConfigError(
+            f"strategy single trains one model on one rank; {ranks.num_ranks} ranks would train as many different "
+            "ones. Use --strategy bucketed or another, or start one process: --launch local"
+        )
+    if strategy.name != "single" and not dist.is_initialized():
+        print(f"one process alone: there is nothing to spread, strategy {strategy.name} trains as single")
+        return OnOneRank(model, optimizer)
     match strategy.name:
         case "single":
             return OnOneRank(model, optimizer)

@@ -78,7 +78,10 @@ def expect_same(found, wanted):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("num_ranks", [1, 2, 3, 4])
 def test_ranks_train_what_one_trains(strategy, num_ranks):
-    found = on_ranks(num_ranks, train, num_ranks, Strategy(strategy, bucket_size_mb=1e-4))
+    in_buckets = (
+        Strategy(strategy, bucket_size_mb=1e-4) if strategy in ("bucketed", "zero1") else Strategy(strategy)
+    )
+    found = on_ranks(num_ranks, train, num_ranks, in_buckets)
     wanted = alone()
     for each in found:
         expect_same(each["weights"], wanted["weights"])
@@ -187,3 +190,23 @@ def test_optimizers_that_keep_more_than_they_take_are_rebuilt_with_their_setting
         return nn.functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
     expect_same(on_ranks(2, stepped, strategy)[0], on_ranks(1, stepped, "single")[0])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_process_without_a_group_trains_alone_and_says_so(strategy, capsys):
+    model = Model()
+    spread = parallelize(model, optimizer_of(model), Strategy(strategy))
+    spread.model(batch(0)[0]).sum().backward()
+    assert spread.clip(1.0) > 0
+    spread.optimizer.step()
+    assert spread.weights().keys() == model.state_dict().keys()
+    assert f"nothing to spread, strategy {strategy} trains as single" in capsys.readouterr().out
+
+
+def test_one_rank_s_strategy_is_refused_on_several():
+    def refused(rank):
+        model = Model()
+        with pytest.raises(ConfigError, match=r"2 ranks would train as many different ones\. Use --strategy"):
+            parallelize(model, optimizer_of(model), Strategy("single"))
+
+    on_ranks(2, refused)
