@@ -13,8 +13,12 @@ import torch
 from torch import Tensor, nn, optim
 
 from shared.doors.protocols import Attend, TrainJob
+from shared.errors import ConfigError
 
 StrategyName = Literal["single", "naive", "flat", "overlap", "bucketed", "zero1", "fsdp"]
+
+TAKERS = {"bucket_size_mb": ("bucketed", "zero1"), "compute_dtype": ("fsdp",)}
+"""Settings that only some strategies have a use for."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,16 @@ class Strategy:
     compute_dtype: Literal["float32", "bfloat16"] = (
         "float32"  # fsdp alone: in which matrices travel and layers compute
     )
+
+    def __post_init__(self) -> None:
+        for setting, takers in TAKERS.items():
+            default = type(self).__dataclass_fields__[setting].default
+            value = getattr(self, setting)
+            if value != default and self.name not in takers:
+                raise ConfigError(
+                    f"{setting}={value} is for strategy {' and '.join(takers)}, and {self.name} would ignore it: "
+                    f"leave it at {default}, or take a strategy that has a use for it"
+                )
 
 
 @dataclass(frozen=True)

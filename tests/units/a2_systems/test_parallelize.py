@@ -210,3 +210,15 @@ def test_one_rank_s_strategy_is_refused_on_several():
             parallelize(model, optimizer_of(model), Strategy("single"))
 
     on_ranks(2, refused)
+
+
+def test_settings_that_a_strategy_would_ignore_are_refused():
+    with pytest.raises(
+        ConfigError, match=r"bucket_size_mb=3 is for strategy bucketed and zero1, and flat would"
+    ):
+        Strategy("flat", bucket_size_mb=3)
+    with pytest.raises(
+        ConfigError, match=r"compute_dtype=bfloat16 is for strategy fsdp, and zero1 would ignore"
+    ):
+        Strategy("zero1", compute_dtype="bfloat16")
+    Strategy("zero1", bucket_size_mb=3), Strategy("fsdp", compute_dtype="bfloat16"), Strategy("naive")
