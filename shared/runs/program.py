@@ -78,6 +78,8 @@ def run_program(
     except Exception as error:
         mend = _mend(error)
         if mend is None:  # our own bug: its traceback is what we need
+            if _is_one_of_several():  # whose tracebacks look alike
+                _say(f"{type(error).__name__}: {error}")
             raise
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         _say(f"error: {where}{mend}")
@@ -160,6 +162,10 @@ def _kinds(verb: str, kinds: Mapping[str, str] | Iterable[str]) -> str:
 
 
 def _say(line: str) -> None:
-    num_ranks = os.environ.get("WORLD_SIZE", "1")
-    who = f"rank {os.environ.get('RANK', '?')} of {num_ranks}: " if num_ranks not in ("0", "1") else ""
+    rank, num_ranks = os.environ.get("RANK", "?"), os.environ.get("WORLD_SIZE", "1")
+    who = f"rank {rank} of {num_ranks}: " if _is_one_of_several() else ""
     print(who + line, file=sys.stderr, flush=True)
+
+
+def _is_one_of_several() -> bool:
+    return os.environ.get("WORLD_SIZE", "1") not in ("0", "1")

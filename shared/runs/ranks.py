@@ -9,9 +9,10 @@ whether to stop) is decided by all in the same way, for ranks that disagree wait
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from shared.errors import ConfigError, WorkspaceError
 
@@ -21,8 +22,12 @@ LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", 
 WAIT_MINUTES = 10  # the longest that ranks may be apart, such as while the first one saves
 
 
+FIRST_ERROR = "first error"
+"""Where the ranks' common store says which of them failed, and of what, before its connections close."""
+
+
 class RankLost(WorkspaceError):
-    """This rank is well, and another is gone: no mistake of this one's."""
+    """This rank is well, and another is gone, named with its error: no mistake of this one's."""
 
     exit_code = 1
 
@@ -94,19 +99,30 @@ def joined(device_type: str = "cpu") -> Iterator[Ranks]:
                 f"with --ranks {torch.cuda.device_count()}, or use --device cpu"
             )
         torch.cuda.set_device(local_rank)
-    backend = "nccl" if device_type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(minutes=WAIT_MINUTES))
+    backend, patience = "nccl" if device_type == "cuda" else "gloo", timedelta(minutes=WAIT_MINUTES)
+    store, rank, num_ranks = next(dist.rendezvous("env://", timeout=patience))
+    store.set_timeout(patience)
+    group_store = dist.PrefixStore("group", store)
+    dist.init_process_group(backend, store=group_store, rank=rank, world_size=num_ranks, timeout=patience)
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size())
         dist.barrier()  # after an error there is no waiting: the others may be anywhere
-    except RuntimeError as error:
-        if not any(words in str(error) for words in LOST):
-            raise
-        raise RankLost(
-            "another rank ended while this one waited for it; what that one said tells why"
-        ) from error
+    except BaseException as error:
+        if isinstance(error, RuntimeError) and any(words in str(error) for words in LOST):
+            raise RankLost(f"this rank waited for others, and {_first_error(store)}") from error
+        with suppress(Exception):  # the store may be gone with the rank that kept it
+            store.compare_set(FIRST_ERROR, "", f"rank {rank} ended: {type(error).__name__}: {error}")
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def _first_error(store: Any) -> str:
+    """What the rank that failed first left in the store; one that was killed leaves nothing."""
+    with suppress(Exception):
+        if store.check([FIRST_ERROR]):
+            return store.get(FIRST_ERROR).decode()
+    return "one ended without a word: killed, out of memory, or with its node; the launcher's report names it"
 
 
 def _number(name: str, default: int) -> int:
