@@ -23,6 +23,14 @@ from shared.errors import ConfigError
 
 SPLIT_OUTPUTS = ("q_proj", "k_proj", "v_proj", "w1", "w3")
 SPLIT_INPUTS = ("output_proj", "w2")
+FLAGS = {
+    "q_proj": "--model.num-heads",
+    "k_proj": "--model.num-kv-heads",
+    "v_proj": "--model.num-kv-heads",
+    "w1": "--model.d-ff",
+    "w3": "--model.d-ff",
+}
+"""What decides how many outputs such a layer has."""
 SEQUENCE_DIM = 1
 # One name since torch 2.13, the other before.
 all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
@@ -36,17 +44,34 @@ def summed(features: Tensor) -> Tensor:
     return total
 
 
-def gathered(features: Tensor, dim: int) -> Tensor:
-    """All ranks' pieces behind one another along `dim`."""
+def gathered(features: Tensor, dim: int, length: int | None = None) -> Tensor:
+    """All ranks' pieces behind one another along `dim`; together `length` where they are not equally long."""
+    num_ranks = dist.get_world_size()
     piece = features.movedim(dim, 0).contiguous()
-    whole = piece.new_empty(piece.shape[0] * dist.get_world_size(), *piece.shape[1:])
-    all_gather(whole, piece)
-    return whole.movedim(0, dim)
+    if length is None or length % num_ranks == 0:
+        whole = piece.new_empty(piece.shape[0] * num_ranks, *piece.shape[1:])
+        all_gather(whole, piece)
+        return whole.movedim(0, dim)
+    longest = -(-length // num_ranks)  # pieces differ by one: the shorter travel with a row of nothing
+    padded = piece.new_zeros(longest, *piece.shape[1:])
+    padded[: len(piece)] = piece
+    rows = gathered(padded, 0).split(longest)
+    sizes = [len(own_range(length, rank)) for rank in range(num_ranks)]
+    return torch.cat([part[:size] for part, size in zip(rows, sizes, strict=True)]).movedim(0, dim)
+
+
+def own_range(length: int, rank: int | None = None) -> range:
+    """Which of so many rows are this rank's (or another's): neighbours, the first ranks having one more if need be."""
+    size, larger = divmod(length, dist.get_world_size())
+    rank = dist.get_rank() if rank is None else rank
+    start = rank * size + min(rank, larger)
+    return range(start, start + size + (rank < larger))
 
 
 def own_piece(features: Tensor, dim: int) -> Tensor:
     """This rank's piece of something that all have."""
-    return features.chunk(dist.get_world_size(), dim)[dist.get_rank()]
+    mine = own_range(features.shape[dim])
+    return features.narrow(dim, mine.start, len(mine))
 
 
 def summed_piece(features: Tensor, dim: int) -> Tensor:
@@ -158,22 +183,24 @@ class TensorParallel(nn.Module):
         self.module = module
         self.is_sequence_split = is_sequence_split
         self.split_dims: dict[str, int] = {}
+        self._lengths: dict[str, int] = {}  # whole, along that dim
+        self._name_of = {id(parameter): name for name, parameter in module.named_parameters()}
         self._positions = torch.empty(0)  # those of all features, while a block runs
         split = [(name, part) for name, part in module.named_modules() if _unit(part)]
         for name, part in split:  # all, before the first is cut
             _refuse_what_cannot_be_split(name, part, _unit(part))
         for tensor in module.parameters():
             dist.broadcast(tensor.data, src=0)
-        for name, part in split:
-            self._split(name, part)
+        for _, part in split:
+            self._split(part)
             for norm in (getattr(part, "q_norm", None), getattr(part, "k_norm", None)):
                 _sum_gradients(norm)  # one gain for all heads, of which a rank has some
         for name, part in module.named_modules():
             if is_sequence_split and name.rsplit(".", 1)[-1].startswith("ln"):
                 _sum_gradients(part)  # one gain for all positions
         if is_sequence_split:
-            module.get_submodule("token_embeddings").register_forward_hook(_after(Cut))
-            module.get_submodule("ln_final").register_forward_hook(_after(Gather))
+            module.get_submodule("token_embeddings").register_forward_hook(after(Cut))
+            module.get_submodule("ln_final").register_forward_hook(after(Gather))
             for block in module.get_submodule("layers").children():
                 block.register_forward_pre_hook(self._cut_positions, with_kwargs=True)
 
@@ -192,10 +219,17 @@ class TensorParallel(nn.Module):
 
     def full_parameters(self) -> dict[str, Tensor]:
         """Every full parameter under its name in the model; called on all ranks."""
-        return {
-            name: gathered(each.detach(), self.split_dims[name]) if name in self.split_dims else each.detach()
-            for name, each in self.module.named_parameters()
-        }
+        return {name: self.full_like(name, each.detach()) for name, each in self.module.named_parameters()}
+
+    def full_like(self, name: str, piece: Tensor) -> Tensor:
+        """What belongs to this rank's piece of a parameter (itself, a moment), made whole; called on all ranks."""
+        return (
+            gathered(piece, self.split_dims[name], self._lengths[name]) if name in self.split_dims else piece
+        )
+
+    def piece_like(self, name: str, full: Tensor) -> Tensor:
+        """This rank's part of what `full_like` made whole, on whatever number of ranks."""
+        return own_piece(full, self.split_dims[name]) if name in self.split_dims else full
 
     @torch.no_grad()
     def load_full_parameters(self, full: Mapping[str, Tensor]) -> None:
@@ -208,7 +242,7 @@ class TensorParallel(nn.Module):
         if full.keys() != mine.keys():
             raise ConfigError(f"these are not the model's parameters: {sorted(full.keys() ^ mine.keys())}")
         for name, parameter in mine.items():
-            piece = own_piece(full[name], self.split_dims[name]) if name in self.split_dims else full[name]
+            piece = self.piece_like(name, full[name])
             if piece.shape != parameter.shape:
                 raise ConfigError(
                     f"{name}: got a piece {tuple(piece.shape)}, wanted {tuple(parameter.shape)}"
@@ -222,7 +256,7 @@ class TensorParallel(nn.Module):
         self._positions = kwargs["positions"]
         return args, {**kwargs, "positions": own_piece(self._positions, -1)}
 
-    def _split(self, name: str, part: nn.Module) -> None:
+    def _split(self, part: nn.Module) -> None:
         """Cut the matrices of one attention or feed-forward, and let it talk at both ends."""
         into, out = (GatherIntoRanks, CutOutOfRanks) if self.is_sequence_split else (IntoRanks, OutOfRanks)
 
@@ -234,17 +268,19 @@ class TensorParallel(nn.Module):
             return (into.apply(args[0]), *args[1:]), kwargs
 
         part.register_forward_pre_hook(enter, with_kwargs=True)
-        part.register_forward_hook(_after(out))  # what the last matrix gives is what the part gives
+        part.register_forward_hook(after(out))  # what the last matrix gives is what the part gives
         for child, layer in part.named_children():
             if child in SPLIT_OUTPUTS:
-                self._cut(f"{name}.{child}", layer, 0)
+                self._cut(layer, 0)
             if child in SPLIT_INPUTS:
-                self._cut(f"{name}.{child}", layer, 1)
+                self._cut(layer, 1)
 
-    def _cut(self, name: str, layer: nn.Module, dim: int) -> None:
-        for each, parameter in list(layer.named_parameters(recurse=False)):
-            parameter.data = own_piece(parameter.data, dim).clone()  # an optimizer that has it keeps it
-            self.split_dims[f"{name}.{each}"] = dim
+    def _cut(self, layer: nn.Module, dim: int) -> None:
+        for parameter in layer.parameters(recurse=False):
+            name = self._name_of[id(parameter)]
+            if name not in self.split_dims:  # a tied one comes twice
+                self.split_dims[name], self._lengths[name] = dim, parameter.shape[dim]
+                parameter.data = own_piece(parameter.data, dim).clone()  # an optimizer that has it keeps it
 
 
 def _unit(part: nn.Module) -> int:
@@ -259,9 +295,10 @@ def _refuse_what_cannot_be_split(name: str, part: nn.Module, unit: int) -> None:
     for child, layer in part.named_children():
         count = layer.get_parameter("weight").shape[0] // unit if child in SPLIT_OUTPUTS else 0
         if count % num_ranks:
-            what = "heads" if unit > 1 else "hidden units"
+            what = "heads" if hasattr(part, "q_proj") else "hidden units"
             raise ConfigError(
-                f"{name}.{child} has {count} {what}, which {num_ranks} ranks do not divide; take fewer ranks"
+                f"{name}.{child} has {count} {what}, which {num_ranks} ranks do not divide; take fewer --ranks, or "
+                f"another {FLAGS[child]}"
             )
         if child in SPLIT_INPUTS and getattr(layer, "bias", None) is not None:
             raise ConfigError(
@@ -269,10 +306,12 @@ def _refuse_what_cannot_be_split(name: str, part: nn.Module, unit: int) -> None:
             )
 
 
-def _after(function: type[torch.autograd.Function]) -> Any:
+def after(function: type[torch.autograd.Function]) -> Any:
+    """A forward hook that puts this behind a module."""
     return lambda module, args, output: function.apply(output)
 
 
 def _sum_gradients(part: nn.Module | None) -> None:
     for parameter in part.parameters() if part is not None else ():
-        parameter.register_hook(summed)
+        if parameter.requires_grad:
+            parameter.register_hook(summed)
