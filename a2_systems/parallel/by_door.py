@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn, optim
-from torch.nn.utils import clip_grad_norm_
 
+from a2_systems.parallel.one_rank import OnOneRank
 from a2_systems.parallel.sharded_optimizer import constructor_settings, gathered
 from shared.doors.protocols import Attend
 from shared.doors.resolve import own_functions
@@ -40,12 +40,13 @@ def spread_by(
     return SpreadByDoor(systems, model, optimizer, strategy)
 
 
-class SpreadByDoor(Spread):
+class SpreadByDoor(OnOneRank):
     """A strategy made of door functions, of which nothing is known but what the handout asks."""
 
     def __init__(
         self, systems: SystemsDoor, model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy
     ) -> None:
+        super().__init__(model, optimizer, strategy.microbatches, is_shared_out=True)
         self._start: Callable[[nn.Module, optim.Optimizer], None] = lambda model, optimizer: None
         match strategy.name:
             case "naive":
@@ -58,7 +59,6 @@ class SpreadByDoor(Spread):
                 self.model = systems.get_ddp_bucketed(model, strategy.bucket_size_mb)
                 self._start = systems.ddp_bucketed_on_train_batch_start
                 self._finish = systems.ddp_bucketed_on_after_backward
-        self.optimizer = optimizer
         self._is_sharded = strategy.name == "zero1"
         if self._is_sharded:
             groups = [{**group, "params": list(group["params"])} for group in optimizer.param_groups]
@@ -76,9 +76,6 @@ class SpreadByDoor(Spread):
 
     def finish_backward(self) -> None:
         self._finish(self.model, self.optimizer)
-
-    def clip(self, max_norm: float) -> float:
-        return float(clip_grad_norm_(self.model.parameters(), max_norm))
 
     def weights(self) -> dict[str, Tensor]:
         module: Any = self.model.module

@@ -1,8 +1,7 @@
 """A model and its optimizer spread over the ranks, behind one interface: the hook `parallelize` of the stage's door.
 
     spread = parallelize(model, AdamW(model.parameters()), Strategy("fsdp"))
-    spread.model(inputs) ... loss.backward()
-    spread.finish_backward()                  # gradients are means over the ranks now
+    loss = spread.forward_backward(inputs, targets, forward, loss_of)  # of a batch that all ranks were given
     norm = spread.clip(1.0)
     spread.optimizer.step()
 
@@ -19,65 +18,33 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn, optim
-from torch.nn.utils import clip_grad_norm_
 
 from a2_systems.parallel.ddp import BucketedDDP, OverlappedDDP
 from a2_systems.parallel.ddp_naive import FlatDDP, NaiveDDP
 from a2_systems.parallel.fsdp import FSDP
+from a2_systems.parallel.one_rank import OnOneRank
+from a2_systems.parallel.pipeline.training import Pipelined
 from a2_systems.parallel.replicas import Replica
 from a2_systems.parallel.sharded_optimizer import ShardedOptimizer, constructor_settings
+from a2_systems.parallel.tensor_split import TensorSplit
+from a2_systems.parallel.vocab_parallel import TensorParallelLM
 from shared.doors.systems import Spread, Strategy
 from shared.errors import ConfigError
 from shared.runs.ranks import current
 
 
-class OnOneRank(Spread):
-    """Nothing is spread."""
-
-    def __init__(self, model: nn.Module, optimizer: optim.Optimizer) -> None:
-        self.model, self.optimizer = model, optimizer
-
-    def accumulating(self, is_partial: bool) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def finish_backward(self) -> None:
-        return
-
-    @property
-    def exposed_seconds(self) -> float | None:
-        return 0.0
-
-    def clip(self, max_norm: float) -> float:
-        return float(clip_grad_norm_(self.model.parameters(), max_norm))
-
-    def weights(self) -> dict[str, Tensor]:
-        return dict(self.model.state_dict())
-
-    def optimizer_state(self) -> dict[str, Any]:
-        return self.optimizer.state_dict()
-
-    def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Any]) -> None:
-        self.model.load_state_dict(dict(weights))
-        self.optimizer.load_state_dict(dict(optimizer_state))
-
-
-class Replicated(Spread):
+class Replicated(OnOneRank):
     """Every rank holds the model, and the optimizer state of all of it or, sharded, of its share."""
 
-    def __init__(self, model: Replica, optimizer: optim.Optimizer) -> None:
-        self.model = self._replica = model
-        self.optimizer = optimizer
+    def __init__(self, model: Replica, optimizer: optim.Optimizer, microbatches: int) -> None:
+        super().__init__(model, optimizer, microbatches, is_shared_out=True)
+        self._replica = model
 
     def accumulating(self, is_partial: bool) -> AbstractContextManager[None]:
         return self._replica.no_sync() if is_partial else nullcontext()
 
     def finish_backward(self) -> None:
-        self._replica.finish_gradient_synchronization()
-
-    def clip(self, max_norm: float) -> float:
-        return float(
-            clip_grad_norm_(self.model.parameters(), max_norm)
-        )  # gradients are the same on all ranks, and so is their norm
+        self._replica.finish_gradient_synchronization()  # the same on all ranks now, and so is their norm
 
     def weights(self) -> dict[str, Tensor]:
         return dict(self._replica.module.state_dict())
@@ -96,15 +63,14 @@ class Replicated(Spread):
         return self._replica.exposed_seconds
 
 
-class FullySharded(Spread):
+class FullySharded(OnOneRank):
     """Every rank holds its rows of each matrix, and the optimizer state of these."""
 
-    def __init__(self, model: FSDP, optimizer: optim.Optimizer) -> None:
-        self.model = self._fsdp = model
-        self.optimizer = optimizer
+    # Microbatches need no care: whole gradients are not kept, and what adds up is the shards'.
 
-    def accumulating(self, is_partial: bool) -> AbstractContextManager[None]:
-        return nullcontext()  # whole gradients are not kept: what was added up is the shards'
+    def __init__(self, model: FSDP, optimizer: optim.Optimizer, microbatches: int) -> None:
+        super().__init__(model, optimizer, microbatches, is_shared_out=True)
+        self._fsdp = model
 
     def finish_backward(self) -> None:
         self._fsdp.finish_gradient_synchronization()
@@ -172,6 +138,7 @@ def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy
         raise ConfigError(
             "this optimizer has done steps already; spread the model first, then load the state to go on from"
         )
+    pieces = strategy.microbatches
     ranks = current()
     if strategy.name == "single" and ranks.num_ranks > 1:
         raise ConfigError(
@@ -180,21 +147,21 @@ def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy
         )
     if strategy.name != "single" and not dist.is_initialized():
         print(f"one process alone: there is nothing to spread, strategy {strategy.name} trains as single")
-        return OnOneRank(model, optimizer)
+        return OnOneRank(model, optimizer, pieces)
     match strategy.name:
         case "single":
-            return OnOneRank(model, optimizer)
+            return OnOneRank(model, optimizer, pieces)
         case "naive":
-            return Replicated(NaiveDDP(model), optimizer)
+            return Replicated(NaiveDDP(model), optimizer, pieces)
         case "flat":
-            return Replicated(FlatDDP(model), optimizer)
+            return Replicated(FlatDDP(model), optimizer, pieces)
         case "overlap":
-            return Replicated(OverlappedDDP(model), optimizer)
+            return Replicated(OverlappedDDP(model), optimizer, pieces)
         case "bucketed":
-            return Replicated(BucketedDDP(model, strategy.bucket_size_mb), optimizer)
+            return Replicated(BucketedDDP(model, strategy.bucket_size_mb), optimizer, pieces)
         case "zero1":
             sharded = ShardedOptimizer(_groups(optimizer), type(optimizer), **constructor_settings(optimizer))
-            return Replicated(BucketedDDP(model, strategy.bucket_size_mb), sharded)
+            return Replicated(BucketedDDP(model, strategy.bucket_size_mb), sharded, pieces)
         case "fsdp":
             name_of = {id(parameter): name for name, parameter in model.named_parameters()}
             fsdp = FSDP(model, {"float32": None, "bfloat16": torch.bfloat16}[strategy.compute_dtype])
@@ -203,7 +170,11 @@ def parallelize(model: nn.Module, optimizer: optim.Optimizer, strategy: Strategy
                 {**group, "params": [shards[name_of[id(parameter)]] for parameter in group["params"]]}
                 for group in _groups(optimizer)
             ]
-            return FullySharded(fsdp, type(optimizer)(groups, **constructor_settings(optimizer)))
+            return FullySharded(fsdp, type(optimizer)(groups, **constructor_settings(optimizer)), pieces)
+        case "tensor":
+            return TensorSplit(TensorParallelLM(model), optimizer, pieces)
+        case "pipeline":
+            return Pipelined(model, optimizer, strategy.schedule, pieces)
 
 
 def _groups(optimizer: optim.Optimizer) -> list[dict[str, Any]]:

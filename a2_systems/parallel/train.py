@@ -38,6 +38,7 @@ def train_parallel(job: ParallelJob) -> ParallelTraining | None:
     parts, systems = door("a1_basics", job.impl), door("a2_systems", job.impl)
     model = fresh_model(job, parts)
     spread = spread_by(systems, model, adamw(job, parts, model), job.spread)
+    del model  # of which a rank of a pipeline keeps its stages only
     result = run_spread(
         job,
         parts,

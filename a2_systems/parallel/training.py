@@ -1,7 +1,7 @@
 """Training a language model on several ranks: stage 1's parts, spread by a strategy, in the one training loop.
 
-Every rank draws the whole batch and keeps its share of the rows, so the text that a run reads does not depend on the
-number of ranks. What is saved is whole, so neither does where it can go on.
+Every rank draws the whole batch, of which the strategy gives it its share, so the text that a run reads does not depend
+on the number of ranks. What is saved is whole, so neither does where it can go on.
 """
 
 import json
@@ -75,11 +75,12 @@ def run_spread(
         ConfigError: a batch that cannot be shared out evenly.
         DivergenceError, Preempted: as in `shared.runs.runner`.
     """
-    if job.batch_size % (ranks.num_ranks * job.microbatches):
+    multiple = spread.batch_multiple
+    if job.batch_size % multiple:
         raise ConfigError(
-            f"a batch of {job.batch_size} sequences cannot be shared out evenly: wanted a multiple of "
-            f"{ranks.num_ranks} ranks x {job.microbatches} microbatches; use --batch-size "
-            f"{ranks.num_ranks * job.microbatches * max(1, job.batch_size // (ranks.num_ranks * job.microbatches))}"
+            f"a batch of {job.batch_size} sequences cannot be shared out evenly: {ranks.num_ranks} ranks in "
+            f"{job.microbatches} microbatches want a multiple of {multiple}; use --batch-size "
+            f"{multiple * max(1, job.batch_size // multiple)}"
         )
     device = rank_device(job)
     dtype = pick_precision(job.precision, device)
@@ -90,8 +91,14 @@ def run_spread(
     def batch_of(step: int) -> Batch:
         with seeded(job.seed, step):
             inputs, targets = parts.run_get_batch(train_tokens, job.batch_size, context_length, "cpu")
-        mine = slice(ranks.rank, None, ranks.num_ranks)
-        return inputs[mine].to(device), targets[mine].to(device)
+        return inputs.to(device), targets.to(device)
+
+    def forward(model: nn.Module, inputs: Tensor) -> Tensor:
+        with autocast(device, dtype):
+            return model(inputs, **slots)
+
+    def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
+        return parts.run_cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
 
     def step(state: SpreadState, batch: Batch) -> tuple[SpreadState, dict[str, float]]:
         rate = parts.run_get_lr_cosine_schedule(
@@ -104,23 +111,12 @@ def run_spread(
         for group in spread.optimizer.param_groups:
             group["lr"] = rate
         spread.optimizer.zero_grad(set_to_none=True)
-        loss_nats = torch.zeros((), device=device)
-        pieces = list(zip(batch[0].chunk(job.microbatches), batch[1].chunk(job.microbatches), strict=True))
-        for number, (inputs, targets) in enumerate(pieces):
-            with spread.accumulating(number < len(pieces) - 1):
-                with autocast(device, dtype):
-                    logits = spread.model(inputs, **slots)
-                loss = parts.run_cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
-                (loss / job.microbatches).backward()
-            loss_nats += loss.detach() / job.microbatches
-        spread.finish_backward()
+        loss_nats = spread.forward_backward(*batch, forward, loss_of)
         norm = spread.clip(job.clip_norm)
         spread.optimizer.step()
         state.steps_done += 1
-        if ranks.num_ranks > 1:
-            dist.all_reduce(loss_nats)
         metrics = {
-            "loss_nats": loss_nats.item() / ranks.num_ranks,
+            "loss_nats": loss_nats.item(),
             "learning_rate": rate,
             "gradient_norm": norm,
         }
@@ -134,10 +130,8 @@ def run_spread(
             val_tokens,
             token_bytes,
             context_length,
-            max(1, job.batch_size // (ranks.num_ranks * job.microbatches)),
-            max_batches=job.evaluate_batches
-            * ranks.num_ranks
-            * job.microbatches,  # the same text on any number of ranks
+            job.batch_size // multiple,
+            max_batches=job.evaluate_batches * multiple,  # the same text on any number of ranks
         )
         spread.model.train()
         return {runner.VALIDATION_LOSS: found.nats_per_token, "validation_bits_per_byte": found.bits_per_byte}

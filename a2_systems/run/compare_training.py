@@ -19,7 +19,7 @@ from shared.store.kinds import read_run_log, write_runs
 
 INPUTS = {"logs": "RunLog"}
 OUTPUTS = {"runs": "Runs"}
-SPREADS = ("strategy", "bucket_size_mb", "compute_dtype")
+SPREADS = ("strategy", "bucket_size_mb", "compute_dtype", "schedule", "microbatches")
 
 
 def main(config: CompareTraining) -> None:

@@ -4,7 +4,6 @@ The first eight names are those of the public assignment 2, the next five those 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -15,23 +14,30 @@ from torch import Tensor, nn, optim
 from shared.doors.protocols import Attend, TrainJob
 from shared.errors import ConfigError
 
-StrategyName = Literal["single", "naive", "flat", "overlap", "bucketed", "zero1", "fsdp"]
+StrategyName = Literal[
+    "single", "naive", "flat", "overlap", "bucketed", "zero1", "fsdp", "tensor", "pipeline"
+]
+ScheduleName = Literal["gpipe", "1f1b", "interleaved", "zero_bubble", "dualpipe"]
 
-TAKERS = {"bucket_size_mb": ("bucketed", "zero1"), "compute_dtype": ("fsdp",)}
+TAKERS = {"bucket_size_mb": ("bucketed", "zero1"), "compute_dtype": ("fsdp",), "schedule": ("pipeline",)}
 """Settings that only some strategies have a use for."""
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """How a training is spread over ranks; each name adds one idea to the one before it."""
+    """How a training is spread over ranks; up to fsdp each name adds one idea to the one before it."""
 
     # single: one rank; naive: a message for each gradient; flat: one for all; overlap: sent while backward runs;
-    # bucketed: in buckets; zero1: optimizer state shared out; fsdp: parameters, gradients and state shared out
+    # bucketed: in buckets; zero1: optimizer state shared out; fsdp: parameters, gradients and state shared out.
+    # Here all ranks read the same rows. tensor: each has some heads, hidden units and tokens; pipeline: some blocks
     name: StrategyName = "bucketed"
     bucket_size_mb: float = 25.0  # MiB of gradients in a message, for bucketed and zero1
     compute_dtype: Literal["float32", "bfloat16"] = (
         "float32"  # fsdp alone: in which matrices travel and layers compute
     )
+    microbatches: int = 1  # equal pieces of a rank's rows, whose gradients add up; they fill a pipeline
+    # pipeline alone: the order of its work; zero_bubble waits least at the memory of 1f1b
+    schedule: ScheduleName = "1f1b"
 
     def __post_init__(self) -> None:
         for setting, takers in TAKERS.items():
@@ -48,15 +54,21 @@ class Strategy:
 class ParallelJob(TrainJob):
     """A training run of stage 1, spread over ranks: `batch_size` is that of all ranks together."""
 
-    # single, naive, flat, overlap, bucketed, zero1 or fsdp: each adds one idea to the one before it
+    # single, naive, flat, overlap, bucketed, zero1 or fsdp: each adds one idea to the one before it. tensor or
+    # pipeline: all ranks read the whole batch, and each has some heads, hidden units and tokens, or some blocks
     strategy: StrategyName = "bucketed"
     bucket_size_mb: float = 25.0  # MiB of gradients in a message, for bucketed and zero1
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # fsdp alone: in which matrices travel
+    # gpipe, 1f1b, interleaved, zero_bubble or dualpipe, pipeline alone: the order of its work. It wants several
+    # microbatches for each rank: with fewer, ranks wait
+    schedule: ScheduleName = "1f1b"
 
     @property
     def spread(self) -> Strategy:
         """What `parallelize` is asked for."""
-        return Strategy(self.strategy, self.bucket_size_mb, self.compute_dtype)
+        return Strategy(
+            self.strategy, self.bucket_size_mb, self.compute_dtype, self.microbatches, self.schedule
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,13 @@ class ParallelTraining:
     held_bytes: tuple[tuple[int, int, int], ...]
 
 
+Forward = Callable[[nn.Module, Tensor], Tensor]
+"""Calls a model, or a piece of it, on a piece of a batch: in which precision, and with which attention."""
+
+LossOf = Callable[[Tensor, Tensor], Tensor]
+"""(logits, targets) -> the mean cross-entropy in nats per token."""
+
+
 @runtime_checkable
 class Spread(Protocol):
     """A model and its optimizer, spread over ranks by `parallelize`. All methods are called on every rank."""
@@ -76,12 +95,17 @@ class Spread(Protocol):
     model: nn.Module
     optimizer: optim.Optimizer
 
-    def accumulating(self, is_partial: bool) -> AbstractContextManager[None]:
-        """Around a backward pass; `is_partial` where another one follows before the step."""
+    @property
+    def batch_multiple(self) -> int:
+        """A batch must be a multiple of so many sequences."""
         ...
 
-    def finish_backward(self) -> None:
-        """Between backward and step: afterwards gradients are means over the ranks."""
+    def forward_backward(self, inputs: Tensor, targets: Tensor, forward: Forward, loss_of: LossOf) -> Tensor:
+        """The mean loss of a batch that all ranks are given, on all of them; its gradient is added to every `.grad`.
+
+        Who computes what of it is the strategy's affair. `loss_of` is the mean cross-entropy: a strategy whose logits
+        never lie in one place computes that itself.
+        """
         ...
 
     def clip(self, max_norm: float) -> float:

@@ -1,8 +1,8 @@
 """A schedule, run: each rank does its list of actions, as it stands, and sends results to whoever needs them next.
 
-    pipeline = Pipeline(model, one_forward_one_backward(4, 8), loss_of=cross_entropy)
+    pipeline = Pipeline(model, one_forward_one_backward(4, 8))
     optimizer = AdamW(pipeline.parameters())
-    loss = pipeline.step(token_ids, targets)  # gradients are there afterwards
+    loss = pipeline.step(token_ids, targets, cross_entropy)  # gradients are there afterwards
     optimizer.step()
 
 Receives are posted before they are needed and sends do not wait. Between two ranks, messages are posted in one order
@@ -10,7 +10,7 @@ that both know, that of the drawn timeline: libraries that match messages by the
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -24,9 +24,13 @@ from a2_systems.parallel.pipeline.simulator import Span, simulate
 from a2_systems.parallel.pipeline.stages import Stage, causal
 from a2_systems.parallel.pipeline.weight_gradients import LaterWork, WeightGradients
 from shared.doors.protocols import Attend
+from shared.doors.systems import Forward, LossOf
 from shared.errors import ConfigError
 
-LossOf = Callable[[Tensor, Tensor], Tensor]
+
+def plain_forward(stage: nn.Module, features: Tensor) -> Tensor:
+    """A stage as it is."""
+    return stage(features)
 
 
 @dataclass(frozen=True)
@@ -58,36 +62,36 @@ class Pipeline:
     """This rank's stages of a model, and the schedule by which all ranks train it.
 
     Every rank gives the same model; what several ranks hold starts as on the lowest of them. Afterwards the model may
-    be dropped. `loss_of(logits, targets)` is a mean over its tokens.
+    be dropped.
 
     Raises:
         ScheduleError: the schedule cannot be run. ConfigError: it is for another number of ranks, or the model cannot
             be cut into its stages.
     """
 
-    def __init__(
-        self, model: nn.Module, schedule: Schedule, loss_of: LossOf, attend: Attend = causal
-    ) -> None:
+    def __init__(self, model: nn.Module, schedule: Schedule, attend: Attend = causal) -> None:
         check_schedule(schedule)
         if len(schedule.ranks) != dist.get_world_size():
             raise ConfigError(
                 f"the schedule {schedule.name} is for {len(schedule.ranks)} ranks and there are "
                 f"{dist.get_world_size()}; make it for as many as there are"
             )
-        self.schedule, self.loss_of, self.rank = schedule, loss_of, dist.get_rank()
+        self.schedule, self.rank = schedule, dist.get_rank()
         pieces = [Stage(model, stage, schedule.num_stages, attend) for stage in range(schedule.num_stages)]
         self.stages = {stage: pieces[stage] for stage in schedule.stages_of(self.rank)}
-        self.shared = SharedParameters(
-            [
-                {
-                    name
-                    for stage in schedule.stages_of(rank)
-                    for name in dict(pieces[stage].named_parameters())
-                }
-                for rank in range(len(schedule.ranks))
-            ],
-            dict(model.named_parameters()),
-        )
+        name_of = {
+            id(parameter): name for name, parameter in model.named_parameters()
+        }  # one for a tied one, too
+        held = [
+            {
+                name_of[id(each)]: each
+                for stage in schedule.stages_of(rank)
+                for each in pieces[stage].parameters()
+            }
+            for rank in range(len(schedule.ranks))
+        ]
+        self._parameters = held[self.rank]
+        self.shared = SharedParameters([set(names) for names in held], dict(model.named_parameters()))
         self.shared.start_equal()
         self.spans: list[Span] = []  # of the last step: what was run, and when, in seconds
         self._weight_gradients = WeightGradients()
@@ -96,13 +100,12 @@ class Pipeline:
             stage.linear = self._weight_gradients.linear
         self._rank_of = schedule.rank_of()
         table = model.get_parameter("token_embeddings.weight")
-        self._width, self._dtype = table.shape[1], table.dtype
+        self.width, self.dtype = table.shape[1], table.dtype  # of the features that travel
         self._messages = [each for each in messages(schedule) if self.rank in (each.source, each.target)]
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """This rank's parameters, each once, by their names in the whole model."""
-        found = {name: each for stage in self.stages.values() for name, each in stage.named_parameters()}
-        yield from found.items()
+        yield from self._parameters.items()
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """For the optimizer."""
@@ -113,11 +116,16 @@ class Pipeline:
         return self.shared.gathered(dict(self.named_parameters()))
 
     def step(
-        self, token_ids: Int[Tensor, "batch seq"], targets: Int[Tensor, "batch seq"]
+        self,
+        token_ids: Int[Tensor, "batch seq"],
+        targets: Int[Tensor, "batch seq"],
+        loss_of: LossOf,
+        forward: Forward = plain_forward,
     ) -> Float[Tensor, ""]:
         """Forward and backward over a batch that all ranks have; the mean loss, on all ranks.
 
-        Gradients are added to what is there, as `backward` does.
+        `loss_of(logits, targets)` is a mean over its tokens; `forward` calls a stage. Gradients are added to what is
+        there, as `backward` does.
 
         Raises:
             ConfigError: the batch cannot be cut into equal microbatches.
@@ -129,7 +137,7 @@ class Pipeline:
                 "mean over microbatches only if they are equal: take a multiple"
             )
         self.shared.set_gradients_aside()
-        step = _Step(self, token_ids.chunk(count), targets.chunk(count))
+        step = _Step(self, token_ids.chunk(count), targets.chunk(count), loss_of, forward)
         for action in self.schedule.ranks[self.rank]:
             start = time.perf_counter()
             step.run(action)
@@ -144,11 +152,17 @@ class _Step:
     """What a rank holds while it goes through its list once."""
 
     def __init__(
-        self, pipeline: Pipeline, token_ids: tuple[Tensor, ...], targets: tuple[Tensor, ...]
+        self,
+        pipeline: Pipeline,
+        token_ids: tuple[Tensor, ...],
+        targets: tuple[Tensor, ...],
+        loss_of: LossOf,
+        forward_of: Forward,
     ) -> None:
         self.pipeline, self.token_ids, self.targets = pipeline, token_ids, targets
+        self.loss_of, self.forward_of = loss_of, forward_of
         pipeline.spans = []
-        self.loss = torch.zeros((), dtype=pipeline._dtype, device=token_ids[0].device)
+        self.loss = torch.zeros((), dtype=pipeline.dtype, device=token_ids[0].device)
         self.held: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # what went into a stage, what came out
         self.later: dict[tuple[int, int], LaterWork] = {}
         self.here: dict[tuple[Kind, int, int], Tensor] = {}  # results whose next stage is on this rank too
@@ -176,9 +190,9 @@ class _Step:
             features = self.token_ids[microbatch]
         else:
             features = self.take(Kind.FORWARD, stage - 1, stage, microbatch).requires_grad_()
-        output = piece(features)
+        output = self.forward_of(piece, features)
         if piece.is_last:
-            output = self.pipeline.loss_of(output, self.targets[microbatch]) / len(self.targets)
+            output = self.loss_of(output, self.targets[microbatch]) / len(self.targets)
             self.loss += output.detach()
         self.held[stage, microbatch] = features, output
         if not piece.is_last:
@@ -230,8 +244,8 @@ class _Step:
                 self.going.append((_started(dist.isend(result, peer)), result))
             else:
                 batch, seq = self.token_ids[0].shape
-                shape, device = (batch, seq, self.pipeline._width), self.token_ids[0].device
-                buffer = torch.empty(shape, dtype=self.pipeline._dtype, device=device)
+                shape, device = (batch, seq, self.pipeline.width), self.token_ids[0].device
+                buffer = torch.empty(shape, dtype=self.pipeline.dtype, device=device)
                 self.coming[following] = _started(dist.irecv(buffer, peer)), buffer
             if following == message:
                 return

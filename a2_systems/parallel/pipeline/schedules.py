@@ -71,7 +71,7 @@ def interleaved(num_ranks: int, num_microbatches: int, num_chunks: int = 2) -> S
     if num_microbatches % num_ranks:
         raise ScheduleError(
             f"interleaved: {num_microbatches} microbatches on {num_ranks} ranks; they go round in groups, so take a "
-            f"multiple of {num_ranks}"
+            f"multiple of {num_ranks} for --microbatches"
         )
     total = num_microbatches * num_chunks
 
@@ -141,8 +141,8 @@ def dualpipe(num_ranks: int, num_microbatches: int) -> Schedule:
     """
     if num_ranks % 2 or num_microbatches % 2 or num_microbatches < 2 * num_ranks:
         raise ScheduleError(
-            f"dualpipe: {num_ranks} ranks and {num_microbatches} microbatches; wanted an even number of ranks, and an "
-            "even number of microbatches, at least twice as many"
+            f"dualpipe: {num_ranks} ranks and {num_microbatches} microbatches; wanted an even number of ranks, and "
+            "an even number of --microbatches, at least twice as many"
         )
     ranks = tuple(tuple(_dualpipe_rank(rank, num_ranks, num_microbatches)) for rank in range(num_ranks))
     return _schedule("dualpipe", num_ranks, num_microbatches, ranks)

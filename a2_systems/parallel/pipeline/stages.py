@@ -70,9 +70,11 @@ class Stage(nn.Module):
         self.lm_head = head if self.is_last else None
 
     def forward(
-        self, features: Int[Tensor, "batch seq"] | Float[Tensor, "batch seq d_model"]
+        self,
+        features: Int[Tensor, "batch seq"] | Float[Tensor, "batch seq d_model"],
+        attend: Attend | None = None,
     ) -> Float[Tensor, "batch seq out"]:
-        """The features behind this stage's last block, or the logits."""
+        """The features behind this stage's last block, or the logits; `attend` None: the stage's own."""
         positions = torch.arange(features.shape[1], device=features.device)[
             None, None
         ]  # one row for all heads
@@ -80,7 +82,7 @@ class Stage(nn.Module):
             features = self.token_embeddings(features)
         for layer, block in self.layers.items():
             features = block(
-                features, layer=int(layer), rope=self.rope, positions=positions, attend=self.attend
+                features, layer=int(layer), rope=self.rope, positions=positions, attend=attend or self.attend
             )
         if self.ln_final is None:
             return features
@@ -105,6 +107,7 @@ def _blocks(model: nn.Module, num_stages: int) -> nn.ModuleList:
         )
     if not 1 <= num_stages <= len(blocks):
         raise ConfigError(
-            f"{num_stages} stages and {len(blocks)} blocks; a stage needs at least one: take fewer stages"
+            f"{num_stages} stages and {len(blocks)} blocks; a stage needs at least one: take fewer stages (--ranks, or "
+            "a --schedule with one for each), or more --model.num-layers"
         )
     return blocks

@@ -76,11 +76,11 @@ def test_a_pipeline_trains_as_one_process_does(name, ranks, microbatches, shape)
 
     def train(rank):
         # Ranks that begin apart, but for what only one of them holds, are made equal at the start.
-        pipeline = Pipeline(model_of(shape), schedule, BASICS.run_cross_entropy)
+        pipeline = Pipeline(model_of(shape), schedule)
         optimizer, losses = torch.optim.SGD(pipeline.parameters(), lr=RATE), []
         for step in range(STEPS):
             optimizer.zero_grad()
-            losses.append(pipeline.step(*batch(2 * microbatches, step)).item())
+            losses.append(pipeline.step(*batch(2 * microbatches, step), BASICS.run_cross_entropy).item())
             assert tuple(span.action for span in pipeline.spans) == schedule.ranks[rank]
             optimizer.step()
         names = [name for name, _ in pipeline.named_parameters()]
@@ -105,9 +105,9 @@ def test_gradients_add_up_over_steps():
     schedule = schedule_named("1f1b", 2, 2)
 
     def gradients(rank):
-        pipeline = Pipeline(model_of(TIED), schedule, BASICS.run_cross_entropy)
+        pipeline = Pipeline(model_of(TIED), schedule)
         for step in range(2):
-            pipeline.step(*batch(2, step))
+            pipeline.step(*batch(2, step), BASICS.run_cross_entropy)
         return {name: each.grad for name, each in pipeline.named_parameters()}
 
     model = model_of(TIED)
@@ -124,7 +124,7 @@ def test_copies_start_as_on_the_lowest_rank():
     schedule = schedule_named("gpipe", 2, 1)
 
     def tables(rank):
-        pipeline = Pipeline(model_of(TIED, seed=rank), schedule, BASICS.run_cross_entropy)
+        pipeline = Pipeline(model_of(TIED, seed=rank), schedule)
         return dict(pipeline.named_parameters())["token_embeddings.weight"].detach()
 
     first, last = on_ranks(2, tables)
@@ -183,7 +183,7 @@ def test_what_cannot_be_cut_is_refused_by_name():
         said = []
         for schedule, size in ((schedule_named("gpipe", 3, 2), 2), (schedule_named("gpipe", 2, 2), 3)):
             try:
-                Pipeline(model_of(SHAPE), schedule, BASICS.run_cross_entropy).step(*batch(size, 0))
+                Pipeline(model_of(SHAPE), schedule).step(*batch(size, 0), BASICS.run_cross_entropy)
             except (ConfigError, ScheduleError) as error:
                 said.append(str(error))
         dist.barrier()

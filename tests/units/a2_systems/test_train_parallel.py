@@ -72,7 +72,7 @@ def alone(job):
 
 @pytest.mark.parametrize(
     ("strategy", "num_ranks", "microbatches"),
-    [("bucketed", 2, 1), ("zero1", 3, 2), ("fsdp", 2, 3), ("fsdp", 4, 1)],
+    [("bucketed", 2, 1), ("zero1", 3, 2), ("fsdp", 2, 3), ("fsdp", 4, 1), ("tensor", 2, 4)],
 )
 def test_losses_are_those_of_one_rank(job, strategy, num_ranks, microbatches):
     spread = dataclasses.replace(job, strategy=strategy, microbatches=microbatches)
@@ -85,9 +85,12 @@ def test_losses_are_those_of_one_rank(job, strategy, num_ranks, microbatches):
     assert weights.keys() == wanted.keys()
 
 
-def test_a_run_on_three_ranks_goes_on_with_two(job):
+@pytest.mark.parametrize("strategy", ["fsdp", "pipeline"])
+def test_a_run_on_three_ranks_goes_on_with_two(job, strategy):
     """Stopped by a signal that one rank hears, it saves whole; other ranks take up other parts of it."""
-    spread = dataclasses.replace(job, strategy="fsdp")
+    if strategy == "pipeline":
+        job = dataclasses.replace(job, model=dataclasses.replace(MODEL, num_layers=3), microbatches=2)
+    spread = dataclasses.replace(job, strategy=strategy)
     take_step = runner._Loop._one_step
 
     def stopped(rank):
@@ -139,7 +142,9 @@ def test_a_batch_that_ranks_cannot_share_is_refused(job):
     spread = dataclasses.replace(job, strategy="naive", batch_size=7)
 
     def refused(rank):
-        with pytest.raises(ConfigError, match="a multiple of 2 ranks x 1 microbatches; use --batch-size 6"):
+        with pytest.raises(
+            ConfigError, match="2 ranks in 1 microbatches want a multiple of 2; use --batch-size 6"
+        ):
             train(spread)
 
     on_ranks(2, refused)
