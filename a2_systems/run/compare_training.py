@@ -40,8 +40,12 @@ def main(config: CompareTraining) -> None:
     for name, other in zip(config.logs[1:], settings[1:], strict=True):
         changed = sorted(key for key in settings[0] if settings[0][key] != other.get(key))
         if changed:
+            told = ", ".join(
+                f"{key} is {settings[0][key]!r} there, {other.get(key)!r} here" for key in changed
+            )
             raise ConfigError(
-                f"{name} is another training than {config.logs[0]}: {', '.join(changed)} differ"
+                f"{name} is another training than {config.logs[0]}: {told}; train one of them again with the other's "
+                "settings"
             )
     rows, curves = [], {}
     for name, (given, records) in zip(config.logs, read, strict=True):

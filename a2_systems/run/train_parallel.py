@@ -43,7 +43,8 @@ def print_costs(job: ParallelJob, held: Sequence[Sequence[int]], log: list[dict[
         if record.get("exposed_seconds") is not None and record.get("step_seconds")
     ]
     if rates:
-        print(f"{job.strategy} on {len(held)} ranks: {median(rates):,.0f} tokens/s", end="")
+        ranks = "one rank" if len(held) == 1 else f"{len(held)} ranks"
+        print(f"{job.strategy} on {ranks}: {median(rates):,.0f} tokens/s", end="")
         print(f", {median(waits):.0%} of a step spent waiting for messages" if waits else "")
     table = Table("rank", "parameters", "gradients", "optimizer state", "together", box=None)
     for rank, kinds in enumerate(held):
