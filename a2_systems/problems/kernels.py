@@ -87,7 +87,7 @@ FLASH_FORWARD = Exercise(
         "In Triton the outer loop is the grid: one program for each (tile of queries, batch element), the inner loop "
         "is in the kernel. Offsets are stride_b * batch + stride_t * row + stride_d * column; loads and stores take "
         "mask=row < length. Accumulators are tl.float32; tl.dot(p.to(v.dtype), v, acc=acc).",
-        "Causal: query i sees key j when j <= i + (k_len - q_len). Tiles with no such pair need not be visited; put "
+        "Causal: query i sees key j when j <= i + (k_len - q_len). The kernel leaves out tiles with no such pair; put "
         "-inf into the scores of the others before the maximum is taken. Keys beyond the end of a ragged last tile "
         "get -inf too, causal or not.",
         "Traps: 1/8 as the scale; padding keys that count with score 0; a maximum of -inf minus -inf; accumulators in "

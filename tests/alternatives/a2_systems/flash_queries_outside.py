@@ -69,7 +69,10 @@ def kernel(
     largest = tl.full((ROWS,), -float("inf"), tl.float32)
     total = tl.zeros((ROWS,), tl.float32)
     mixed = tl.zeros((ROWS, WIDTH), tl.float32)
-    for start in range(0, k_len, COLUMNS):
+    end = k_len
+    if IS_CAUSAL:
+        end = tl.minimum(k_len, (tile + 1) * ROWS + k_len - q_len)
+    for start in range(0, end, COLUMNS):
         columns = start + tl.arange(0, COLUMNS)
         is_key = columns < k_len
         k_place = batch * k_batch + columns[:, None] * k_row + width[None, :] * k_column
