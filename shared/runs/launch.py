@@ -116,7 +116,8 @@ def local_argv(command: Command, how: Launch) -> list[str]:
     if how.kind == "local":
         return command.argv()
     ranks = ["--standalone", "--nnodes=1", f"--nproc-per-node={how.ranks}"]
-    return [sys.executable, "-m", "torch.distributed.run", *ranks, "-m", command.program, *command.flags]
+    ranks += [f"--shutdown-timeout={how.grace_seconds}"]
+    return [sys.executable, "-m", "shared.runs.torchrun", *ranks, "-m", command.program, *command.flags]
 
 
 def _run(argv: Sequence[str], log: Path | None) -> int:

@@ -273,6 +273,8 @@ class _Loop(Generic[S, B]):
         self.request.signal = signal.Signals(asked)  # one rank may have heard it, and all stop at this step
         if self.step > 0:
             self._save()
+            # None leaves before rank 0 has written: once one is gone, a launcher ends those that are left.
+            self.ranks.largest(0)
         self._note_session("stopped", signal=self.request.signal.name)
         done = f"step {self.step} of {self.num_steps} is saved in {self.run_dir}"
         self.request.raise_if_asked(done if self.step else "no step was done")

@@ -369,4 +369,5 @@ def _command_job(command: Command, how: Launch, folder: Path, number: int) -> Co
         ranks=how.ranks,
         nodes=how.nodes,
         cores=how.cores,
+        grace_seconds=how.grace_seconds,
     )

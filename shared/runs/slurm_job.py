@@ -4,6 +4,7 @@
 its own, with as many threads as the job has cores, and leaves the exit status in a small JSON file.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,8 @@ from shared.runs.config import write_json
 from shared.runs.leases import Leases
 
 LOOK_SECONDS = 0.1  # between looks at the program and at the lease
+SAVING_SHARE = 0.8  # of a job's grace, then it is queued again, saved or not: later it would be over for good
+FIRST_PORT, PORTS = 10_000, 20_000  # below those that Linux gives to whoever asks for any (32768 and up)
 CONTROLLER_LOOKS = 60  # one a second: a controller that is being restarted answers again within that
 
 
@@ -33,6 +36,7 @@ class CommandJob:
     ranks: int = 1
     nodes: int = 1
     cores: int = 1
+    grace_seconds: int = 120
 
     def __call__(self) -> int:
         # submitit listens by now; a warning that came while we were being imported is heard here (see slurm_start).
@@ -42,11 +46,13 @@ class CommandJob:
                 print(f"another runner holds {self._lease_name()}: waiting for it", flush=True)
                 return self._after_the_other()
             status = self._run(lease)
-        if status in (Preempted.exit_code, -signal.SIGUSR2):
+        is_first = os.environ.get("SLURM_PROCID", "0") == "0"  # of the job's nodes: it speaks for all
+        if status in (Preempted.exit_code, -signal.SIGUSR2, -signal.SIGTERM):
             # Asked to stop, by something else than Slurm's warning or before it could listen: the command is not done.
-            requeue_if_running()
+            if is_first:
+                requeue_if_running()
             return status
-        if os.environ.get("SLURM_PROCID", "0") == "0":
+        if is_first:
             write_json(Path(self.status_file), {"exit_status": status})
         if status:
             # Slurm sees the status; an exception would end the program's log with submitit's traceback.
@@ -62,7 +68,11 @@ class CommandJob:
         child = _CHILDREN.get(self.status_file)
         if child is not None and child.poll() is None:
             child.send_signal(signal.SIGTERM)  # saves at the next step boundary, then exits with 75
-            child.wait()
+            seconds = SAVING_SHARE * self.grace_seconds
+            try:
+                child.wait(seconds)
+            except subprocess.TimeoutExpired:
+                print(f"not saved within {seconds:g} s: it will go on from its last checkpoint", flush=True)
         return DelayedSubmission(CommandJob(**asdict(self)))
 
     def _run(self, lease: Any) -> int:
@@ -70,7 +80,7 @@ class CommandJob:
             _CHILDREN[self.status_file] = child
             while child.poll() is None:
                 if lease.is_lost:  # we were thought dead and another runs: two writers are worse than none
-                    child.kill()
+                    kill_all(child.pid)
                     raise SystemExit("this runner lost its lease to another and stopped")
                 time.sleep(LOOK_SECONDS)
             return child.returncode
@@ -86,24 +96,24 @@ class CommandJob:
     def _argv_here(self) -> list[str]:
         if self.ranks == 1 and self.nodes == 1:
             return self.argv
-        # One torchrun per node; they meet at the first node, on a port that follows from the job's number.
+        # One torchrun per node; they meet at the first node, on a port that follows from the job's number. That node's
+        # number is fixed, so rank 0 is there and what it says is in the log that is shown.
         job = os.environ["SLURM_JOB_ID"]
         first = scontrol("show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()[0]
         address = word("NodeAddr", scontrol("-o", "show", "node", first)) or first
-        port = 20_000 + int(job) % 40_000
         meet = (
             ["--standalone"]
             if self.nodes == 1
             else [
                 f"--node-rank={os.environ['SLURM_NODEID']}",
-                f"--rdzv-id={job}",
-                f"--rdzv-endpoint={address}:{port}",
-                "--rdzv-backend=c10d",
+                f"--master-addr={address}",
+                f"--master-port={FIRST_PORT + int(job) % PORTS}",
             ]
         )
         python, dash_m, program, *flags = self.argv
-        torchrun = [python, "-m", "torch.distributed.run", f"--nnodes={self.nodes}"]
-        return [*torchrun, f"--nproc-per-node={self.ranks}", *meet, dash_m, program, *flags]
+        torchrun = [python, "-m", "shared.runs.torchrun", f"--nnodes={self.nodes}"]
+        torchrun += [f"--nproc-per-node={self.ranks}", f"--shutdown-timeout={self.grace_seconds}"]
+        return [*torchrun, *meet, dash_m, program, *flags]
 
     def _lease_name(self) -> str:
         return f"{self.lease_name}-node{os.environ.get('SLURM_NODEID', '0')}"
@@ -123,6 +133,17 @@ class CommandJob:
 _CHILDREN: dict[
     str, subprocess.Popen[bytes]
 ] = {}  # of this process, by status file: a pickle must not hold them
+
+
+def kill_all(pid: int) -> None:
+    """Kill a process with all that it has started: the ranks of a torchrun live on without it."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def requeue_if_running() -> None:

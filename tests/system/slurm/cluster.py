@@ -27,9 +27,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shared.runs.slurm_job import word
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "sinfo", "squeue", "scontrol", "scancel")
 NODES = ("n1", "n2", "n3", "n4")
-GRACE_SECONDS = 20  # between the warning of a pre-emption and the kill
+GRACE_SECONDS = (
+    120  # between the warning of a pre-emption and the kill, at the most: a job that has saved goes
+)
 LOOK_SECONDS = 0.1  # Slurm tells nobody when a state changes: one has to look
 ATTEMPTS = 3  # at starting, each with other ports
 DAEMONS = ("munged", "slurmctld", "slurmd", "slurmscriptd")
@@ -117,12 +121,8 @@ class Cluster:
             places = {"socket": self.socket_folder / "munge", "key-file": self.root / "munge.key"}
             places |= {f"{kind}-file": self.root / f"munged.{kind}" for kind in ("pid", "log", "seed")}
             # --force: the directory may lie where others can write, as under /tmp; the key may not be read by them.
-            command = [
-                "munged",
-                "--foreground",
-                "--force",
-                *(f"--{key}={path}" for key, path in places.items()),
-            ]
+            flags = [f"--{key}={path}" for key, path in places.items()]
+            command = ["munged", "--foreground", "--force", *flags]
         with (self.root / f"{name}.out").open("ab") as out:
             self.daemons[name] = subprocess.Popen(
                 command, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
@@ -177,12 +177,21 @@ class Cluster:
             return states == ["idle"] * len(NODES)
         return False
 
+    def said_of(self, job: str, key: str) -> str:
+        """What the controller says of a job under a key: JobState, Restarts, NodeList, ..."""
+        return word(key, self.run("scontrol", "-o", "show", "job", job))
+
     def state_of(self, job: str) -> str:
         """The state of a job: PENDING, RUNNING, COMPLETED, ..."""
-        for word in self.run("scontrol", "-o", "show", "job", job).split():
-            if word.startswith("JobState="):
-                return word.removeprefix("JobState=")
-        return "UNKNOWN"
+        return self.said_of(job, "JobState")
+
+    def restarts_of(self, job: str) -> int:
+        """How often a job was started again."""
+        return int(self.said_of(job, "Restarts"))
+
+    def nodes_of(self, job: str) -> list[str]:
+        """Where a job runs, in Slurm's order."""
+        return self.run("scontrol", "show", "hostnames", self.said_of(job, "NodeList")).split()
 
     def processes_of(self, node: str | None = None) -> list[int]:
         """This cluster's job processes (on a node) and the daemons that look after them, the daemons first."""
@@ -323,9 +332,7 @@ def configure(root: Path, socket_folder: Path) -> dict[str, str]:
     key.touch(0o600)
     key.write_bytes(secrets.token_bytes(1024))
     for name in ("state", "bin", *(f"spool-{node}" for node in NODES)):
-        shutil.rmtree(
-            root / name, ignore_errors=True
-        )  # of an earlier cluster here: it would start its jobs again
+        shutil.rmtree(root / name, ignore_errors=True)  # of an earlier cluster: it would start its jobs again
         (root / name).mkdir()
     host = socket.gethostname().split(".")[0]
     controller_port, *node_ports = free_ports(1 + len(NODES))

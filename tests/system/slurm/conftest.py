@@ -1,10 +1,11 @@
-"""A cluster for each module of these tests, in a directory of its own."""
+"""A cluster for each module of these tests, in a directory of its own, and a job that fits it."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from shared.runs.launch import Launch
 from tests.system.slurm.cluster import virtual_cluster
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,3 +21,10 @@ def cluster(tmp_path_factory):
         yield running
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture
+def how(cluster, tmp_path):
+    """A small job; the virtual nodes have two cores each."""
+    yield Launch("slurm", memory_gb=1.5, cores=1, minutes=15, grace_seconds=120, folder=tmp_path / "launch")
+    cluster.run("scancel", "--state=PENDING", "--state=RUNNING", f"--user={os.getuid()}")

@@ -20,10 +20,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--status", type=int, default=0)
     parser.add_argument("--until-restarts", type=int, default=0, help="end only when restarted so often")
+    parser.add_argument("--deaf", action="store_true", help="never stop when asked to")
     parser.add_argument("--all-reduce", action="store_true")
     options = parser.parse_args()
     asked = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
+    for number in (signal.SIGTERM, signal.SIGUSR2) if options.deaf else ():
+        signal.signal(number, signal.SIG_IGN)
+    if not options.deaf:
+        signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
     print("this is the job speaking, value", options.value, flush=True)
     said: dict[str, object] = {
         "value": options.value,

@@ -4,11 +4,13 @@ import dataclasses
 import os
 import random
 import signal
+import threading
 
 import pytest
 import torch
 
 from a2_systems.parallel import train as by_ranks
+from a2_systems.parallel.training import SpreadState
 from shared.doors.protocols import ModelConfig
 from shared.doors.resolve import door
 from shared.doors.systems import ParallelJob
@@ -107,6 +109,31 @@ def test_a_run_on_three_ranks_goes_on_with_two(job, strategy):
     assert "spread" not in Store(job.store).names("Checkpoint")
     on_ranks(2, lambda rank: train(spread))
     expect_same_losses(losses(spread), alone(job))
+
+
+def test_no_rank_leaves_before_what_it_helped_to_save_is_there(job):
+    """A launcher ends the ranks that are left when the first has gone, and rank 0 may still be writing."""
+    spread = dataclasses.replace(job, strategy="fsdp")
+    take_step, save = runner._Loop._one_step, SpreadState.save
+
+    def one_step(loop):
+        take_step(loop)
+        if loop.step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def slow_save(state, directory):
+        threading.Event().wait(0.5)  # so that who does not wait for it is certainly too early
+        save(state, directory)
+
+    def stopped(rank):
+        runner._Loop._one_step, SpreadState.save = one_step, slow_save
+        with pytest.raises(Preempted):
+            train(spread)
+        return [path.parent.name for path in job.runs.glob("*/checkpoints/*/state.json")]
+
+    first, second = on_ranks(2, stopped)
+    assert len(first) == 2, "of steps 4 and 7"
+    assert sorted(second) == sorted(first)
 
 
 def test_ranks_draw_the_same_batch_from_whatever_generator(job):

@@ -1,8 +1,11 @@
 """Launching here and over ranks, arrays, site files; what needs a cluster is in tests/system/slurm."""
 
+import itertools
 import json
 import re
 import shlex
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,6 +46,26 @@ def test_torchrun_gives_every_rank_its_place(tmp_path):
     assert launch([command], Launch("torchrun", ranks=2)) == [0]
     said = [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
     assert sorted((one["rank"], one["sum"]) for one in said) == [(0, 1), (1, 1)]
+
+
+def test_torchrun_ends_with_the_status_of_its_ranks(tmp_path):
+    command = Command(PROGRAM, ("--folder", str(tmp_path), "--status", "3"))
+    assert launch([command], Launch("torchrun", ranks=2)) == [3]
+
+
+def test_torchrun_outlives_a_warning_and_waits_for_ranks_that_save(tmp_path):
+    """Slurm sends its warning (USR2) to every process of a job; the ranks save, and are to be resumed."""
+    command = Command(PROGRAM, ("--folder", str(tmp_path), "--seconds", "600"))
+    argv = local_argv(command, Launch("torchrun", ranks=2))
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as torchrun:
+        assert torchrun.stdout is not None
+        said = (line for line in torchrun.stdout if "this is the job speaking" in line)
+        assert len(list(itertools.islice(said, 2))) == 2, "both listen"
+        torchrun.send_signal(signal.SIGUSR2)
+        torchrun.send_signal(signal.SIGTERM)
+    assert torchrun.returncode == 75
+    saved = [json.loads(line)["saved"] for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+    assert saved == [True, True]
 
 
 def test_described_command_is_the_one_that_runs():
