@@ -78,6 +78,7 @@ class _Linear(torch.autograd.Function):
         if later is None:
             return of_features, of_weight(), None
 
+        @torch.no_grad()  # run outside the backward pass, where it would be recorded, and all it was made of kept
         def add() -> None:
             weight.grad = of_weight() if weight.grad is None else weight.grad.add_(of_weight())
 

@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from a2_systems.measure.memory import LiveMemory
 from a2_systems.parallel.pipeline.actions import ScheduleError
 from a2_systems.parallel.pipeline.runtime import Pipeline, messages
 from a2_systems.parallel.pipeline.schedules import schedule_named
@@ -164,6 +165,28 @@ def test_weight_gradients_can_wait():
         work()
     for (name, each), other in zip(model.named_parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(each.grad, other.grad, rtol=0, atol=ATOL, msg=name)
+        assert not each.grad.requires_grad, name  # nothing was recorded, so nothing is kept
+
+
+@pytest.mark.parametrize("name", ["1f1b", "interleaved", "zero_bubble", "dualpipe"])
+def test_more_microbatches_leave_no_more_behind(name):
+    """What is held after a step are gradients, however many microbatches they are sums of."""
+
+    def live_bytes(rank):
+        found = []
+        for microbatches in (8, 24):
+            schedule = schedule_named(name, 2, microbatches)
+            pipeline = Pipeline(model_of(SHAPE), schedule, BASICS.run_cross_entropy)
+            ids, targets = batch(2 * microbatches, 0)
+            with LiveMemory() as live:
+                pipeline.step(ids, targets)
+            given = ids.untyped_storage().nbytes()  # the batch itself, of which an operation took views
+            found.append(sum(live.now.values()) - given)
+        return found
+
+    for short, long in on_ranks(2, live_bytes):
+        # the loss, 8 bytes, may still be in the hands of the thread that sent it; a microbatch's features have 768
+        assert long <= short + 8
 
 
 def test_messages_are_two_for_each_microbatch_and_cut():
