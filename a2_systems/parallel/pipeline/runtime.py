@@ -5,8 +5,9 @@
     loss = pipeline.step(token_ids, targets, cross_entropy)  # gradients are there afterwards
     optimizer.step()
 
-Receives are posted before they are needed and sends do not wait. Between two ranks, messages are posted in one order
-that both know, that of the drawn timeline: libraries that match messages by their order (NCCL) cannot lock up.
+While a rank computes, one receive from each of its peers is under way, and sends do not wait. Between two ranks,
+messages are posted in one order that both know, that of the drawn timeline: libraries that match messages by their
+order (NCCL) cannot lock up. A result that was sent is let go as soon as an answer shows that it has arrived.
 """
 
 import time
@@ -58,6 +59,26 @@ def messages(schedule: Schedule) -> list[Message]:
     return found
 
 
+def acknowledged(schedule: Schedule, mine: list[Message], rank: int) -> dict[Message, list[Message]]:
+    """For each message that a rank receives, those of its own that must have arrived for it to have been computed."""
+    produced, consumed = {}, {}
+    for actions in schedule.ranks:
+        for at, (kind, stage, microbatch) in enumerate(actions):
+            if kind is not Kind.BACKWARD_WEIGHT:
+                kind, before = (kind, stage - 1) if kind is Kind.FORWARD else (Kind.BACKWARD, stage + 1)
+                produced[kind, stage, microbatch] = consumed[kind, before, microbatch] = at
+    waiting, found = [each for each in mine if each.source == rank], {}
+    for answer in (each for each in mine if each.target == rank):
+        at = produced[answer.kind, answer.stage, answer.microbatch]
+        found[answer] = [
+            sent
+            for sent in waiting
+            if sent.target == answer.source and consumed[sent.kind, sent.stage, sent.microbatch] <= at
+        ]
+        waiting = [sent for sent in waiting if sent not in found[answer]]
+    return found
+
+
 class Pipeline:
     """This rank's stages of a model, and the schedule by which all ranks train it.
 
@@ -102,6 +123,7 @@ class Pipeline:
         table = model.get_parameter("token_embeddings.weight")
         self.width, self.dtype = table.shape[1], table.dtype  # of the features that travel
         self._messages = [each for each in messages(schedule) if self.rank in (each.source, each.target)]
+        self._acknowledged = acknowledged(schedule, self._messages, self.rank)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """This rank's parameters, each once, by their names in the whole model."""
@@ -138,9 +160,11 @@ class Pipeline:
             )
         self.shared.set_gradients_aside()
         step = _Step(self, token_ids.chunk(count), targets.chunk(count), loss_of, forward)
+        step.look_ahead()
         for action in self.schedule.ranks[self.rank]:
             start = time.perf_counter()
             step.run(action)
+            step.look_ahead()
             self.spans.append(Span(self.rank, action, start, time.perf_counter()))
         step.wait_for_sends()
         self.shared.add_up_gradients()
@@ -167,7 +191,7 @@ class _Step:
         self.later: dict[tuple[int, int], LaterWork] = {}
         self.here: dict[tuple[Kind, int, int], Tensor] = {}  # results whose next stage is on this rank too
         self.coming: dict[Message, tuple[dist.Work, Tensor]] = {}
-        self.going: list[tuple[dist.Work, Tensor]] = []  # a tensor must live until it is sent
+        self.going: dict[Message, tuple[dist.Work, Tensor]] = {}  # a tensor must live until it is sent
         self.unposted: dict[int, list[Message]] = {}
         for message in pipeline._messages:
             peer = message.target if message.source == pipeline.rank else message.source
@@ -230,7 +254,16 @@ class _Step:
             self.post(source, message)
         work, buffer = self.coming.pop(message)
         work.wait()
+        for sent in self.pipeline._acknowledged[message]:
+            self.going.pop(sent)[0].wait()
         return buffer
+
+    def look_ahead(self) -> None:
+        """Post the next receive from every peer, where none is under way and no send of our own comes first."""
+        expected = {message.source for message in self.coming}
+        for peer, unposted in self.unposted.items():
+            if unposted and unposted[0].source == peer and peer not in expected:
+                self.post(peer, unposted[0])
 
     def post(self, peer: int, message: Message, result: Tensor | None = None) -> None:
         """Post all receives from a peer up to this message, and the message itself."""
@@ -241,7 +274,7 @@ class _Step:
                 assert following == message, f"{following} was not sent before {message}"
                 assert result is not None
                 result = result.contiguous()
-                self.going.append((_started(dist.isend(result, peer)), result))
+                self.going[message] = _started(dist.isend(result, peer)), result
             else:
                 batch, seq = self.token_ids[0].shape
                 shape, device = (batch, seq, self.pipeline.width), self.token_ids[0].device
@@ -252,7 +285,7 @@ class _Step:
 
     def wait_for_sends(self) -> None:
         """The end of the step: nothing is on its way any more."""
-        for work, _ in self.going:
+        for work, _ in self.going.values():
             work.wait()
 
 
