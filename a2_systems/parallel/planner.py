@@ -6,8 +6,13 @@ and whether blocks are checkpointed. What is assumed, and can be argued with:
 - float32 masters, gradients and moments (16 bytes a parameter); products, features and gathered weights in bfloat16.
 - Tensor parallelism divides a block's features as well as its matrices (sequence parallelism), stays within a node, and
   waits for its messages: four all-reduces a block and microbatch, two more where the forward pass is computed again.
-- Data parallelism hides its messages behind the backward pass, FSDP also behind the forward pass; what is longer shows.
-- FSDP gathers all weights twice and scatters gradients once for every microbatch, and holds two gathered blocks.
+- What is sent and held is what the strategies of this stage send and hold. Gradients travel in float32. Copies of the
+  model send them once a step, in buckets, which are a second copy; only the last microbatch's backward pass hides that.
+- ZeRO-1 sends the updated weights afterwards, in float32, and nothing hides these. It gives out whole matrices.
+- FSDP gathers every matrix twice in bfloat16 and scatters its gradient once, for every microbatch, behind all
+  arithmetic. It holds the largest matrix with its neighbour gathered, and the gradients of two neighbours on their
+  way, among them those of the table and, from the next microbatch, of the head.
+- Gains are few: what they take and send is counted as if they were matrices.
 - Pipelines run one forward, one backward: the first stage keeps as many microbatches as there are stages.
 - Ranks of one node are neighbours: tensor parallelism comes first, then data, then pipeline.
 
@@ -37,6 +42,7 @@ INSIDE, BETWEEN = (
     Link(5e10, 1e-5),
 )  # NVLink, and a network card of 400 Gbit/s for each GPU
 BACKWARD_FRACTION = 2 / 3  # of the arithmetic of a step
+MATRICES_PER_BLOCK = 7  # q, k, v, output; gate, up, down
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,8 @@ class Traffic:
     """What a rank sends in a step, and how long that takes."""
 
     data_bytes: float
-    data_seconds: float
+    data_seconds: float  # of what can be hidden
+    weights_seconds: float  # of weights after the update, when nothing is computed
     tensor_bytes: float
     tensor_seconds: float
     pipeline_bytes: float
@@ -136,6 +143,16 @@ def stage_parameters(model: ModelConfig, pipeline: int, *, is_last: bool) -> flo
     return blocks / pipeline + ends
 
 
+def largest_matrices(model: ModelConfig, pipeline: int, *, is_last: bool) -> tuple[int, int]:
+    """Parameters of the largest matrix of a stage and of the largest in a block, which is its neighbour or itself."""
+    q_width = model.num_heads * model.width_per_head
+    inside = model.d_model * max(model.d_ff, q_width)
+    count = accounting.parameters(model)
+    table = count.embedding if not is_last or pipeline == 1 else 0
+    head = count.head if is_last or pipeline == 1 else 0
+    return max(inside, table, head), inside
+
+
 def memory_of(job: Job, layout: Layout) -> Memory:
     """What the fullest stage holds: the first with most microbatches in flight, or the last with the logits."""
     stages = [_stage_memory(job, layout, is_last=is_last) for is_last in (False, True)]
@@ -145,11 +162,21 @@ def memory_of(job: Job, layout: Layout) -> Memory:
 def _stage_memory(job: Job, layout: Layout, *, is_last: bool) -> Memory:
     model, micro = job.model, layout.micro_sequences
     held = stage_parameters(model, layout.pipeline, is_last=is_last) / layout.tensor
-    shards = layout.data if layout.sharding == "fsdp" else 1
-    parameters = held * FULL / shards
-    if layout.sharding == "fsdp" and layout.data > 1:
-        block = accounting.parameters(model).non_embedding / model.num_layers / layout.tensor
-        parameters += 2 * HALF * block
+    largest, inside_block = (
+        count / layout.tensor for count in largest_matrices(model, layout.pipeline, is_last=is_last)
+    )
+    parameters = gradients = held * FULL
+    optimizer = 2 * held * FULL
+    if layout.data > 1 and layout.sharding == "fsdp":
+        parameters = parameters / layout.data + HALF * (largest + inside_block)
+        is_followed = layout.pipeline == 1 and layout.num_microbatches(job) > 1
+        ends = accounting.parameters(model).head * 2 / layout.tensor if is_followed else 0
+        gradients = gradients / layout.data + FULL * max(largest + inside_block, ends)
+        optimizer /= layout.data
+    elif layout.data > 1:
+        gradients *= 2
+        if layout.sharding == "zero1":
+            optimizer = 2 * FULL * max(held / layout.data, largest)
     blocks = model.num_layers / layout.pipeline
     # The count is of float32; half of that in bfloat16.
     inside = accounting.block_kept_bytes(model, micro, job.seq) * HALF / FULL / layout.tensor
@@ -161,8 +188,8 @@ def _stage_memory(job: Job, layout: Layout, *, is_last: bool) -> Memory:
         kept += accounting.ends_kept_bytes(model, micro, job.seq) / layout.tensor
     return Memory(
         parameters=parameters,
-        gradients=held * FULL / shards,
-        optimizer=2 * held * FULL / (1 if layout.sharding == "none" else layout.data),
+        gradients=gradients,
+        optimizer=optimizer,
         activations=kept,
     )
 
@@ -176,14 +203,19 @@ def traffic_of(job: Job, layout: Layout, cluster: Cluster) -> Traffic:
     tensor_link = cluster.inside if layout.tensor <= cluster.gpus_per_node else cluster.between
     data_link = cluster.inside if layout.tensor * layout.data <= cluster.gpus_per_node else cluster.between
     weights = stage_parameters(model, layout.pipeline, is_last=False) / layout.tensor
+    weights_seconds = 0.0
     if layout.sharding == "fsdp":
-        # Two gathers of weights and one scattering of gradients, block by block: each block's messages start anew.
-        rounds = 3 * microbatches
-        data_bytes = rounds * all_gather_bytes(weights * HALF, layout.data)
-        data_seconds = rounds * blocks * all_gather_seconds(weights * HALF / blocks, layout.data, data_link)
+        numbers = microbatches * weights * (2 * HALF + FULL)  # there, back, and the gradient
+        data_bytes = all_gather_bytes(numbers, layout.data)
+        rounds = 3 * microbatches * blocks * MATRICES_PER_BLOCK  # each matrix's messages start anew
+        data_seconds = rounds * all_gather_seconds(numbers / rounds, layout.data, data_link)
     else:
-        data_bytes = all_reduce_bytes(weights * HALF, layout.data)
-        data_seconds = all_reduce_seconds(weights * HALF, layout.data, data_link)
+        data_bytes = all_reduce_bytes(weights * FULL, layout.data)
+        data_seconds = all_reduce_seconds(weights * FULL, layout.data, data_link)
+        if layout.sharding == "zero1":
+            # A matrix goes round from its owner to the last rank: on average a rank passes on as much as in a gather.
+            data_bytes += all_gather_bytes(weights * FULL, layout.data)
+            weights_seconds = all_gather_seconds(weights * FULL, layout.data, data_link)
     hops = 0 if layout.pipeline == 1 else 2 * microbatches  # features forwards, gradients backwards
     sent = hops * stream / layout.tensor
     is_inside = layout.ranks <= cluster.gpus_per_node
@@ -191,6 +223,7 @@ def traffic_of(job: Job, layout: Layout, cluster: Cluster) -> Traffic:
     return Traffic(
         data_bytes=data_bytes,
         data_seconds=data_seconds,
+        weights_seconds=weights_seconds,
         tensor_bytes=sums * all_reduce_bytes(stream, layout.tensor),
         tensor_seconds=sums * all_reduce_seconds(stream, layout.tensor, tensor_link),
         pipeline_bytes=sent,
@@ -205,8 +238,9 @@ def estimate(job: Job, layout: Layout, cluster: Cluster) -> Estimate:
     useful = flops / layout.ranks / cluster.flops_per_second
     compute = useful * (4 / 3 if layout.is_checkpointed else 1)
     traffic = traffic_of(job, layout, cluster)
-    hidden_behind = compute if layout.sharding == "fsdp" else useful * BACKWARD_FRACTION
-    exposed = max(0.0, traffic.data_seconds - hidden_behind)
+    last_backward = useful * BACKWARD_FRACTION / layout.num_microbatches(job)
+    hidden_behind = compute if layout.sharding == "fsdp" else last_backward
+    exposed = max(0.0, traffic.data_seconds - hidden_behind) + traffic.weights_seconds
     exposed += traffic.tensor_seconds + traffic.pipeline_seconds
     bubble = compute * (layout.pipeline - 1) / layout.num_microbatches(job)
     return Estimate(layout, memory_of(job, layout), traffic, compute, bubble, exposed)

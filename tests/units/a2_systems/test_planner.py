@@ -62,7 +62,12 @@ def test_more_ranks_never_need_more_memory_of_each():
 def test_each_kind_of_sharding_and_checkpoints_hold_less():
     by_sharding = [planner.memory_of(JOB, changed(data=8, sharding=kind)) for kind in planner.SHARDINGS]
     assert [memory.optimizer for memory in by_sharding[1:]] == [by_sharding[0].optimizer / 8] * 2
-    assert by_sharding[2].gradients == by_sharding[0].gradients / 8
+    for each in by_sharding[:2]:
+        assert each.gradients == 2 * 4 * accounting.parameters(MODEL).total  # and as much in buckets
+    on_its_way = (
+        4 * 2 * 1000 * 256
+    )  # the gradient of the table, and from the next microbatch that of the head
+    assert by_sharding[2].gradients == by_sharding[0].gradients / 16 + on_its_way
     assert by_sharding[0].total > by_sharding[1].total > by_sharding[2].total
     plain, checkpointed = (planner.memory_of(JOB, changed(is_checkpointed=on)) for on in (False, True))
     assert checkpointed.activations < plain.activations / 2
@@ -73,12 +78,15 @@ def test_each_kind_of_sharding_and_checkpoints_hold_less():
 
 
 def test_what_is_sent_is_what_rings_send():
-    weights = 2 * accounting.parameters(MODEL).total  # bfloat16
+    weights = accounting.parameters(MODEL).total
     data = planner.traffic_of(JOB, changed(data=8, micro_sequences=8), Cluster(8))
-    assert data.data_bytes == all_reduce_bytes(weights, 8)
-    # one microbatch of FSDP: gathered twice, scattered once, so one and a half times an all-reduce
+    assert data.data_bytes == all_reduce_bytes(4 * weights, 8)  # float32
+    # ZeRO-1 sends weights too: about 3 P numbers
+    zero = planner.traffic_of(JOB, changed(data=8, micro_sequences=8, sharding="zero1"), Cluster(8))
+    assert zero.data_bytes == pytest.approx(3 * 4 * weights * 7 / 8)
+    # one microbatch of FSDP: gathered twice in bfloat16, scattered once in float32, as many bytes as an all-reduce
     fsdp = planner.traffic_of(JOB, changed(data=8, micro_sequences=8, sharding="fsdp"), Cluster(8))
-    assert fsdp.data_bytes == 1.5 * data.data_bytes
+    assert fsdp.data_bytes == data.data_bytes
     tensor = planner.traffic_of(JOB, changed(tensor=4, micro_sequences=64), Cluster(4))
     assert tensor.tensor_bytes == 4 * 8 * all_reduce_bytes(2 * 64 * 512 * 256, 4)
     pipe = planner.traffic_of(JOB, changed(pipeline=4), Cluster(4))
@@ -94,6 +102,23 @@ def test_a_faster_link_is_never_slower_and_a_pipeline_bubbles_as_known():
         )
     found = planner.estimate(JOB, changed(pipeline=4), Cluster(4))
     assert found.bubble_seconds == pytest.approx(found.compute_seconds * 3 / 16)
+
+
+def test_only_the_last_microbatch_hides_a_sum_of_gradients():
+    """As long as its backward pass is what is hidden; the sum is of the same bytes however many there are."""
+    cluster = Cluster(8, inside=Link(1e9, 0.0), flops_per_second=1e12)
+    few, many = (changed(data=8, micro_sequences=size) for size in (8, 1))
+    backward = planner.estimate(JOB, few, cluster).compute_seconds * 2 / 3
+    for layout, microbatches in ((few, 1), (many, 8)):
+        found = planner.estimate(JOB, layout, cluster)
+        hidden = found.traffic.data_seconds - found.exposed_seconds
+        assert hidden == pytest.approx(min(found.traffic.data_seconds, backward / microbatches))
+    assert planner.estimate(JOB, many, cluster).exposed_seconds > 0
+    # ZeRO-1's weights come when nothing is left to compute
+    zero = planner.estimate(JOB, dataclasses.replace(few, sharding="zero1"), cluster)
+    plain = planner.estimate(JOB, few, cluster)
+    more = all_gather_seconds(4 * accounting.parameters(MODEL).total, 8, cluster.inside)
+    assert zero.exposed_seconds == pytest.approx(plain.exposed_seconds + more)
 
 
 def test_layouts_divide_everything_and_the_best_come_first():
