@@ -13,10 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from a2_systems.parallel.replicas import Mark, noted
-
-# Called `..._into_tensor` and `..._tensor` before torch 2.13, which warns of the old names.
-all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
-reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+from a2_systems.parallel.whole_tensors import all_gather, reduce_scatter
 
 DESCRIBES = {
     getattr(Tensor, name).__get__

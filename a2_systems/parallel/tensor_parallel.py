@@ -19,6 +19,7 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from a2_systems.parallel.whole_tensors import all_gather, reduce_scatter
 from shared.errors import ConfigError
 
 SPLIT_OUTPUTS = ("q_proj", "k_proj", "v_proj", "w1", "w3")
@@ -32,9 +33,6 @@ FLAGS = {
 }
 """What decides how many outputs such a layer has."""
 SEQUENCE_DIM = 1
-# One name since torch 2.13, the other before.
-all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
-reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
 
 
 def summed(features: Tensor) -> Tensor:
