@@ -10,6 +10,7 @@ from shared.costs import Work
 from shared.doors.protocols import ModelConfig, TrainJob
 
 BYTES_PER_FLOAT32 = 4
+BYTES_PER_BFLOAT16 = 2
 BYTES_PER_TOKEN_ID = 8  # torch indexes with int64
 SECONDS_PER_DAY = 86_400
 ADAMW_FLOPS_PER_PARAMETER = 16
@@ -216,6 +217,25 @@ def ends_kept_bytes(config: ModelConfig, batch_size: int, seq: int) -> int:
     """Bytes kept beside the blocks: token ids and targets, the last norm, log-probabilities and the loss's weight."""
     per_token = BYTES_PER_FLOAT32 * (2 * config.d_model + 1 + config.vocab_size) + 2 * BYTES_PER_TOKEN_ID
     return batch_size * seq * per_token + BYTES_PER_FLOAT32
+
+
+def autocast_kept_bytes(config: ModelConfig, batch_size: int, seq: int) -> int:
+    """Bytes that our model keeps for its backward pass with products in bfloat16 under autocast: exact.
+
+    Half of what float32 keeps where a product made it: queries, keys, values, attention's result and the feed-forward's
+    four (4 q_width + 4 d_ff). The stream and the norms' scales stay float32, as do log-sum-exps, RoPE's factors and
+    log-probabilities. What a norm made is kept in bfloat16 for every matrix that reads it, three times in attention
+    and twice in the feed-forward; and every matrix, the head among them, has a copy in bfloat16, which is kept too.
+    """
+    q_width = config.num_heads * config.width_per_head
+    wide = BYTES_PER_FLOAT32 * (2 * config.d_model + 2 + config.num_heads)
+    narrow = BYTES_PER_BFLOAT16 * (5 * config.d_model + 4 * q_width + 4 * config.d_ff)
+    block = batch_size * seq * (wide + narrow) + BYTES_PER_FLOAT32 * 2 * seq * config.width_per_head
+    count = parameters(config)
+    matrices = count.attention + count.feed_forward + config.vocab_size * config.d_model
+    read_by_head = (BYTES_PER_FLOAT32 - BYTES_PER_BFLOAT16) * batch_size * seq * config.d_model
+    ends = ends_kept_bytes(config, batch_size, seq) - read_by_head
+    return config.num_layers * block + ends + BYTES_PER_BFLOAT16 * matrices
 
 
 def grouped_checkpoints_bytes(num_blocks: int, group: int, input_bytes: int, block_bytes: int) -> int:

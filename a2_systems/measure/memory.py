@@ -27,15 +27,19 @@ CATEGORIES = (PARAMETERS, GRADIENTS, OPTIMIZER, ACTIVATIONS)
 SNAPSHOT_ENTRIES = 1_000_000  # of the allocator's history: enough for a few steps of a large model
 
 
-def predicted_bytes(config: ModelConfig, batch_size: int, seq: int) -> dict[str, int]:
-    """Bytes by category when the forward pass has ended, in float32 with AdamW: weights once, moments twice.
+def predicted_bytes(config: ModelConfig, batch_size: int, seq: int, dtype: torch.dtype) -> dict[str, int]:
+    """Bytes by category when the forward pass has ended, with AdamW: weights once, moments twice, all in float32.
 
-    At the optimizer's step activations are gone and gradients are there; at the end of the forward pass it is the
-    other way round. The peak lies in between, early in the backward pass.
+    `dtype` is that of matrix products: float32, or bfloat16 under autocast, which changes what is kept for the backward
+    pass and nothing else. At the optimizer's step activations are gone and gradients are there; at the end of the
+    forward pass it is the other way round. The peak lies in between, early in the backward pass.
     """
     weights = accounting.BYTES_PER_FLOAT32 * accounting.parameters(config).total
-    blocks = config.num_layers * accounting.block_kept_bytes(config, batch_size, seq)
-    kept = blocks + accounting.ends_kept_bytes(config, batch_size, seq)
+    if dtype == torch.float32:
+        kept = config.num_layers * accounting.block_kept_bytes(config, batch_size, seq)
+        kept += accounting.ends_kept_bytes(config, batch_size, seq)
+    else:
+        kept = accounting.autocast_kept_bytes(config, batch_size, seq)
     return {PARAMETERS: weights, GRADIENTS: weights, OPTIMIZER: 2 * weights, ACTIVATIONS: kept}
 
 

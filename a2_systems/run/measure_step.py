@@ -94,7 +94,7 @@ def measured(
             model, optimizer, cross_entropy, batch, dtype=dtype, warmups=0, repeats=1, on_phase=note
         )
     synchronize(device)
-    predicted = memory.predicted_bytes(model_config, config.batch_size, seq)
+    predicted = memory.predicted_bytes(model_config, config.batch_size, seq, dtype)
     flops = config.batch_size * seq * accounting.training_flops_per_token(model_config, seq)
     row: dict[str, Any] = {"parameters": accounting.parameters(model_config).total, "step_flops": flops}
     row |= {"dtype": str(dtype).removeprefix("torch."), "batch_size": config.batch_size}
@@ -175,7 +175,10 @@ def plan(config: MeasureStep) -> Mapping[str, Any]:
     flops = [
         config.batch_size * seq * accounting.training_flops_per_token(model, seq) for _, model, seq in found
     ]
-    peaks = [sum(memory.predicted_bytes(model, config.batch_size, seq).values()) for _, model, seq in found]
+    dtype = pick_precision(config.precision, pick_device(config.device))
+    peaks = [
+        sum(memory.predicted_bytes(model, config.batch_size, seq, dtype).values()) for _, model, seq in found
+    ]
     return {
         "runs": len(found),
         "train_flops": steps * sum(flops),

@@ -16,32 +16,38 @@ from a2_systems.measure.memory import (
     cuda_snapshot,
     predicted_bytes,
 )
+from shared.device import autocast
 from shared.doors.protocols import ModelConfig
 
 SHAPES = {
     "one block": ModelConfig(50, 32, 16, 1, 2, 40),
     "deep": ModelConfig(30, 32, 32, 4, 4, 88),
     "wide heads": ModelConfig(30, 32, 16, 2, 2, 40, head_dim=12),
+    "tied": ModelConfig(30, 32, 16, 1, 2, 40, tied_embeddings=True),
     "grouped": ModelConfig(30, 32, 32, 2, 4, 88, num_kv_heads=2),
 }
 
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize(("batch", "seq"), [(1, 7), (3, 32)])
-def test_predicted_bytes_are_those_of_a_real_step(name, batch, seq):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_predicted_bytes_are_those_of_a_real_step(name, batch, seq, dtype):
     config = SHAPES[name]
     model = build_model(config)
     optimizer = get_adamw_cls()(model.parameters())
     ids = torch.randint(0, config.vocab_size, (batch, seq))
     targets = torch.randint(0, config.vocab_size, (batch, seq))
-    predicted = predicted_bytes(config, batch, seq)
+    predicted = predicted_bytes(config, batch, seq, dtype)
     tables = sum(each.nbytes for each in model.buffers())  # RoPE's, no parameters
     counters = 4 * len([*model.parameters()])  # AdamW counts the steps of each parameter in a float32
     with LiveMemory() as live:
         live.own(model, optimizer)
         assert live.now[PARAMETERS] == predicted[PARAMETERS] + tables
         with KeptBytes(model) as kept:
-            loss = cross_entropy(model(ids).flatten(0, -2), targets.flatten())
+            with autocast(ids.device, dtype):
+                logits = model(ids)
+            loss = cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+            del logits
             assert kept.now_bytes == predicted[ACTIVATIONS]
             loss.backward()
         del loss
