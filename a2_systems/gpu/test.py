@@ -53,24 +53,28 @@ def rms_norm_rows() -> list[dict[str, Any]]:
 def loss_rows() -> list[dict[str, Any]]:
     """The chunked last layer against float64; the plain version's error is the measure."""
     rows = []
-    for dtype in (torch.float32, torch.bfloat16):
+    sizes = [(1_000, 5_003, 256, dtype, 96) for dtype in (torch.float32, torch.bfloat16, torch.float16)]
+    sizes.append((40_000, 8, 64, torch.float16, None))  # sums over the rows are beyond float16
+    for num_rows, vocab, width, dtype, chunk_rows in sizes:
         torch.manual_seed(0)
-        features = torch.randn(1_000, 256, device="cuda").to(dtype)
-        weight = (torch.randn(5_003, 256, device="cuda") / 16).to(dtype)
-        targets = torch.randint(5_003, (1_000,), device="cuda")
+        features = (torch.randn(num_rows, width, device="cuda") + (vocab == 8) * 4).to(dtype)
+        weight = (torch.randn(vocab, width, device="cuda") / 16).to(dtype)
+        targets = torch.randint(vocab, (num_rows,), device="cuda") * (vocab != 8)
 
         def outputs(function: Any, kind: Any, given: Any = (features, weight, targets)) -> list[torch.Tensor]:
             leaves = [tensor.to(kind or tensor.dtype).requires_grad_() for tensor in given[:2]]
             loss = function(*leaves, given[2])
             return [loss.detach(), *torch.autograd.grad(loss, leaves)]
 
-        def chunked(*arguments: Any) -> torch.Tensor:
-            return linear_cross_entropy(*arguments, chunk_rows=96)
+        def chunked(*arguments: Any, chunk_rows: int | None = chunk_rows) -> torch.Tensor:
+            return linear_cross_entropy(*arguments, chunk_rows=chunk_rows)
 
         exact = outputs(plain_linear_cross_entropy, torch.float64)
         ours, again = outputs(chunked, None), outputs(chunked, None)
         theirs = outputs(plain_linear_cross_entropy, None)
-        rows.append(compared(f"linear cross-entropy {dtype}", ours, again, theirs, exact))
+        rows.append(
+            compared(f"linear cross-entropy {num_rows} x {vocab} {dtype}", ours, again, theirs, exact)
+        )
     return rows
 
 

@@ -69,24 +69,30 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 is_training and ctx.needs_input_grad[1],
             )
         if of_features is not None:
-            of_features = of_features.view(features.shape).to(features.dtype)
-        ctx.num_rows = targets.numel()
-        ctx.save_for_backward(of_features, None if of_weight is None else of_weight.to(weight.dtype))
+            of_features = of_features.view(features.shape)
+        ctx.num_rows, ctx.dtypes = targets.numel(), (features.dtype, weight.dtype)
+        ctx.save_for_backward(of_features, of_weight)
         return loss
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        # What was kept belongs to the sum of all losses: a mean's would be too small for float16.
+        # What was kept belongs to the sum of all losses: a mean's would be too small for float16. The sum over rows may
+        # be too large for it, so it is kept wide and only the mean is rounded; the factor itself is 0 in float16 too.
         scale = gradients[0] / ctx.num_rows
-        of_features, of_weight = (None if kept is None else kept * scale for kept in ctx.saved_tensors)
+        of_features, of_weight = (
+            None
+            if kept is None
+            else (kept.to(torch.promote_types(kept.dtype, scale.dtype)) * scale).to(dtype)
+            for kept, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        )
         return of_features, of_weight, None, None, None
 
 
 def _chunk_by_chunk(
     features: Tensor, weight: Tensor, targets: Tensor, chunk_rows: int, has_features: bool, has_weight: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The mean loss and, where wanted, the gradients of the sum of losses."""
+    """The mean loss and, where wanted, the gradients of the sum of losses; that of the weight in float32 at least."""
     wide = torch.promote_types(weight.dtype, torch.float32)
     loss = torch.zeros((), device=features.device, dtype=wide)
     of_features = torch.empty_like(features) if has_features else None
@@ -109,5 +115,14 @@ def _chunk_by_chunk(
         if of_features is not None:
             of_features[start : start + chunk_rows] = gradient @ weight
         if of_weight is not None:
-            of_weight += gradient.T @ rows
+            of_weight += _sum_over_rows(gradient, rows, wide)
     return loss / len(features), of_features, of_weight
+
+
+def _sum_over_rows(gradient: Tensor, rows: Tensor, wide: torch.dtype) -> Tensor:
+    """`gradient^T rows`: over the thousands of rows of a chunk, a sum too large for float16."""
+    if gradient.is_cuda and gradient.dtype != wide:
+        return torch.mm(gradient.T, rows, out_dtype=wide)
+    if gradient.dtype == torch.float16:  # a CPU has no half-precision product with a wide result
+        return gradient.T.to(wide) @ rows.to(wide)
+    return gradient.T @ rows

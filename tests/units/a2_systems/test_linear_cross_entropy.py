@@ -56,6 +56,20 @@ def test_float32_is_as_near_to_float64_as_the_plain_version() -> None:
         torch.testing.assert_close(ours.double(), exact, rtol=1e-5, atol=1e-6)  # float32 sums of 50 terms
 
 
+def test_float16_keeps_the_gradient_of_many_rows() -> None:
+    # the same row 40,000 times: the sum of its gradients is beyond 65,504, their mean is an ordinary number
+    features = torch.full((40_000, 4), 4.0, dtype=torch.float16, requires_grad=True)
+    weight = torch.linspace(-1, 1, 32, dtype=torch.float16).view(8, 4).requires_grad_()
+    targets = torch.zeros(40_000, dtype=torch.int64)
+    wide = [tensor.detach().double().requires_grad_() for tensor in (features, weight)]
+    exact = with_gradients(plain_linear_cross_entropy(*wide, targets), *wide)
+    for chunk_rows in (40_000, 700):
+        ours = with_gradients(linear_cross_entropy(features, weight, targets, chunk_rows), features, weight)
+        assert [found.dtype for found in ours] == [torch.float32, torch.float16, torch.float16]
+        # logits and their gradients are rounded by 2^-11 of themselves; features' gradients of 1e-4 by 2^-25 at most
+        torch.testing.assert_close([found.double() for found in ours], exact, rtol=5e-3, atol=1e-7)
+
+
 def test_huge_logits_neither_overflow_nor_lose_the_loss() -> None:
     features, weight, targets = inputs(6, 5)
     loss = linear_cross_entropy(features * 1e4, weight * 1e4, targets, 2)
