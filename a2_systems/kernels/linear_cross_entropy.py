@@ -4,8 +4,11 @@ Logits are the largest tensor of a small model's training: tokens x vocabulary, 
 softmax, its gradient). Here rows go through in chunks: logits of a chunk, their loss, their gradient at once, and both
 products of that gradient; then the chunk's memory is used again. What remains are the gradients of features and
 weight, which backward only scales. The work is the same as that of the plain version: nothing is computed twice.
+
+On a GPU loss and gradient of a chunk are one kernel (`linear_cross_entropy_triton`), elsewhere torch's operations.
 """
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -13,9 +16,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-CHUNK_BYTES = (
-    64 * 1024 * 1024
-)  # of float32 logits at once: large enough to keep the matrix products efficient
+CHUNK_BYTES = 64 * 1024 * 1024
+"""Of float32 logits at once on a CPU: large enough to keep the matrix products efficient."""
+GPU_CHUNK_ROWS = 8_192
+"""On a GPU a product of fewer rows leaves multiprocessors idle, and each chunk adds once to the weight's gradient."""
+ALIGNED = 64
+"""A vocabulary of odd size would put every second row of logits where neither a product nor the kernel reads fast."""
 
 
 def plain_linear_cross_entropy(
@@ -46,7 +52,8 @@ def linear_cross_entropy(
             "wanted (..., d_model), (vocab, d_model) and (...), at least one target"
         )
     if chunk_rows is None:
-        chunk_rows = max(1, CHUNK_BYTES // (4 * weight.shape[0]))
+        on_cpu = max(1, CHUNK_BYTES // (4 * weight.shape[0]))
+        chunk_rows = max(GPU_CHUNK_ROWS, on_cpu) if features.is_cuda else on_cpu
     return _LinearCrossEntropy.apply(features, weight, targets, chunk_rows, torch.is_grad_enabled())
 
 
@@ -98,25 +105,43 @@ def _chunk_by_chunk(
     of_features = torch.empty_like(features) if has_features else None
     # Half-precision chunks would lose small contributions to a running sum: it is kept wide.
     of_weight = torch.zeros_like(weight, dtype=wide) if has_weight else None
+    wants_gradient = has_features or has_weight
+    make = _by_kernel if _has_kernel(features, wide) else _by_operations
+    buffer = weight.new_empty(min(chunk_rows, len(features)), -(-len(weight) // ALIGNED) * ALIGNED)
     for start in range(0, len(features), chunk_rows):
-        rows, labels = (
-            features[start : start + chunk_rows].to(weight.dtype),
-            targets[start : start + chunk_rows, None],
-        )
-        logits = (rows @ weight.T).to(wide)
-        log_sums = torch.logsumexp(logits, dim=1, keepdim=True)
-        loss += (log_sums - logits.gather(1, labels)).sum()
-        if of_features is None and of_weight is None:
-            continue
-        # softmax(logits) - one at the label, in the logits' own memory
-        gradient = logits.sub_(log_sums).exp_()
-        gradient.scatter_add_(1, labels, torch.full_like(log_sums, -1.0))
-        gradient = gradient.to(weight.dtype)
+        rows = features[start : start + chunk_rows].to(weight.dtype)
+        logits = torch.mm(rows, weight.T, out=buffer[: len(rows), : len(weight)])
+        chunk_loss, gradient = make(logits, targets[start : start + chunk_rows], wants_gradient)
+        loss += chunk_loss
         if of_features is not None:
             of_features[start : start + chunk_rows] = gradient @ weight
         if of_weight is not None:
             of_weight += _sum_over_rows(gradient, rows, wide)
     return loss / len(features), of_features, of_weight
+
+
+def _has_kernel(features: Tensor, wide: torch.dtype) -> bool:
+    return features.is_cuda and wide == torch.float32 and find_spec("triton") is not None
+
+
+def _by_kernel(logits: Tensor, labels: Tensor, wants_gradient: bool) -> tuple[Tensor, Tensor]:
+    """The summed loss; the logits have become their gradient."""
+    from a2_systems.kernels.linear_cross_entropy_triton import losses_in_place
+
+    return losses_in_place(logits, labels, wants_gradient).sum(), logits
+
+
+def _by_operations(logits: Tensor, labels: Tensor, wants_gradient: bool) -> tuple[Tensor, Tensor]:
+    """The same, one operation at a time."""
+    scores, labels = logits.to(torch.promote_types(logits.dtype, torch.float32)), labels[:, None]
+    log_sums = torch.logsumexp(scores, dim=1, keepdim=True)
+    loss = (log_sums - scores.gather(1, labels)).sum()
+    if not wants_gradient:
+        return loss, logits
+    # softmax(logits) - one at the label, in the scores' own memory
+    gradient = scores.sub_(log_sums).exp_()
+    gradient.scatter_add_(1, labels, torch.full_like(log_sums, -1.0))
+    return loss, gradient.to(logits.dtype)
 
 
 def _sum_over_rows(gradient: Tensor, rows: Tensor, wide: torch.dtype) -> Tensor:

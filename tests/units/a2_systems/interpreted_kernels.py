@@ -13,8 +13,9 @@ os.environ["TRITON_INTERPRET"] = "1"
 import torch
 
 from a2_systems.gpu.cases import Case, errors_of
-from a2_systems.kernels import flash_triton
+from a2_systems.kernels import flash_triton, linear_cross_entropy
 from a2_systems.kernels.flash_triton import TritonFlashAttention
+from a2_systems.kernels.linear_cross_entropy_triton import losses_in_place
 from a2_systems.kernels.rms_norm import plain_rms_norm
 from a2_systems.kernels.rms_norm_triton import TritonRMSNorm
 
@@ -79,6 +80,60 @@ def rms_norm_errors() -> dict[str, float]:
     return errors
 
 
+def loss_errors() -> dict[str, float]:
+    """Largest distance from float64 of the chunked loss by its kernel, and of both gradients, over their largest value.
+
+    A vocabulary of one block and of several, of even and of odd size; chunks that do not divide the rows.
+    """
+    linear_cross_entropy._has_kernel = lambda *_: True  # the interpreter's, as on a GPU
+    errors = {}
+    sizes = [
+        (150, torch.float32),
+        (64, torch.float32),
+        (5, torch.float32),
+        (150, torch.bfloat16),
+        (150, torch.float16),
+    ]
+    for vocab, dtype in sizes:
+        features, weight = torch.randn(2, 5, 24).to(dtype), torch.randn(vocab, 24).to(dtype)
+        targets = torch.randint(vocab, (2, 5))
+        results = []
+        for function, kind in (
+            (lambda *given: linear_cross_entropy.linear_cross_entropy(*given, chunk_rows=4), dtype),
+            (linear_cross_entropy.plain_linear_cross_entropy, torch.float64),
+        ):
+            leaves = [tensor.to(kind).requires_grad_() for tensor in (features, weight)]
+            loss = function(*leaves, targets)
+            results.append([loss.detach(), *torch.autograd.grad(loss, leaves)])
+        for name, ours, exact in zip(("loss", "of features", "of weight"), *results, strict=True):
+            assert ours.dtype == (torch.float32 if name == "loss" else dtype)
+            error = (ours.double() - exact).abs().max() / exact.abs().max()
+            errors[f"{vocab} {dtype} {name}"] = error.item()
+    return errors
+
+
+def loss_alone() -> dict[str, bool]:
+    """What one call of the loss kernel does to its logits, to the padding behind them and to odd values."""
+    padded = torch.randn(3, 80) * 300  # exponentials of such logits overflow
+    padded[1, 7] = -torch.inf
+    before, logits, targets = padded.clone(), padded[:, :70], torch.tensor([0, 69, 3])
+    exact = torch.nn.functional.cross_entropy(logits.double(), targets, reduction="none")
+    losses = losses_in_place(logits, targets, False)
+    is_untouched = torch.equal(padded, before)
+    again = losses_in_place(logits, targets, True)
+    softmax = before[:, :70].double().softmax(1) - torch.nn.functional.one_hot(targets, 70)
+    return {
+        "right": torch.allclose(losses.double(), exact, rtol=1e-6),
+        "the same with a gradient": torch.equal(losses, again),
+        "untouched without": is_untouched,
+        "gradient": torch.allclose(logits.double(), softmax, atol=1e-6),
+        "padding kept": torch.equal(padded[:, 70:], before[:, 70:]),
+        "unknown target is no number": bool(
+            losses_in_place(logits, torch.tensor([0, 70, -1]), False)[1:].isnan().all()
+        ),
+    }
+
+
 def refusals() -> dict[str, str]:
     """What is said about inputs that cannot be served."""
     q = torch.randn(1, 2, 4, 16)
@@ -107,6 +162,8 @@ if __name__ == "__main__":
             "log_sum_exp_error": log_sum_exp_error(),
             "reads": unread_tiles(),
             "rms_norm": rms_norm_errors(),
+            "losses": loss_errors(),
+            "loss_alone": loss_alone(),
             "refusals": refusals(),
         },
         sys.stdout,

@@ -83,7 +83,7 @@ def test_no_tensor_is_larger_than_a_chunk_or_an_input() -> None:
     with LargestTensor() as plain:
         plain_linear_cross_entropy(features, weight, targets).backward()
     assert plain.numel == 64 * 100
-    assert chunked.numel == max(4 * 100, weight.numel(), features.numel())
+    assert chunked.numel == max(4 * 128, weight.numel(), features.numel())  # rows of logits are padded
 
 
 def test_evaluation_makes_no_gradients() -> None:

@@ -70,6 +70,20 @@ def test_rms_norm_matches_float64(interpreted: dict[str, Any]) -> None:
         assert error < (0.02 if "bfloat16" in name else 2e-6), name
 
 
+def test_the_loss_by_its_kernel_matches_float64(interpreted: dict[str, Any]) -> None:
+    # a few roundings of logits, of their gradient and of its products: each by half a unit of the format
+    limits = {"float32": 2e-6, "float16": 4e-3, "bfloat16": 3e-2}
+    assert len(interpreted["losses"]) == 15
+    for name, error in interpreted["losses"].items():
+        assert error < limits[name.split()[1].removeprefix("torch.")], name
+
+
+def test_the_loss_kernel_writes_the_gradient_over_the_logits_and_nothing_else(
+    interpreted: dict[str, Any],
+) -> None:
+    assert {name for name, holds in interpreted["loss_alone"].items() if not holds} == set()
+
+
 def test_a_cpu_tensor_needs_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("a2_systems.kernels.flash_triton.INTERPRETED", False)
     q = torch.zeros(1, 16, 16)
