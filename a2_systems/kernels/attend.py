@@ -25,11 +25,6 @@ def flash_attention(
     documents: Int[Tensor, "sequences positions"] | None = None,
 ) -> Float[Tensor, "batch heads q_len d_v"]:
     """FlashAttention-2 in plain torch. Raises: ValueError: shapes that do not fit one another."""
-    if documents is not None and tuple(documents.shape) != (k.shape[0], k.shape[2]):
-        raise ValueError(
-            f"documents of shape {tuple(documents.shape)}; wanted one number for each position of each sequence, "
-            f"({k.shape[0]}, {k.shape[2]})"
-        )
     return FlashAttention.apply(q, k, v, is_causal, documents)  # pyright: ignore[reportReturnType]
 
 

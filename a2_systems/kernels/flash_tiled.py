@@ -152,6 +152,8 @@ class FlashAttention(torch.autograd.Function):
     ) -> Float[Tensor, "*q_lead q_len d_v"]:
         """Attention by tiles."""
         group = _heads_per_group(Q, K, V)
+        if documents is not None:
+            _check_documents(Q, K, documents)
         visibility = Visibility(Q.shape[-2], K.shape[-2], is_causal, documents)
         with torch.autocast(Q.device.type, enabled=False):
             out, logsumexp = attend_by_tiles(_grouped(Q, group), K, V, visibility)
@@ -184,6 +186,21 @@ class FlashAttention(torch.autograd.Function):
 def _grouped(per_head: Tensor, group: int) -> Tensor:
     """(..., kv_heads * group, q_len, d) as (..., kv_heads, group, q_len, d); a view."""
     return per_head.unsqueeze(-3) if group == 1 else per_head.unflatten(-3, (-1, group))
+
+
+def _check_documents(Q: Tensor, K: Tensor, documents: Tensor) -> None:
+    """Every position has a document, queries too. Raises: ValueError: other shapes, or queries without a position."""
+    sequences = K.shape[0] if K.dim() > 2 else 1
+    if documents.shape != (sequences, K.shape[-2]):
+        raise ValueError(
+            f"documents of shape {tuple(documents.shape)}; wanted one number for each position of each sequence, "
+            f"({sequences}, {K.shape[-2]})"
+        )
+    if Q.shape[-2] > K.shape[-2]:
+        raise ValueError(
+            f"documents with q_len {Q.shape[-2]}, k_len {K.shape[-2]}; wanted q_len <= k_len: the queries are the last "
+            "q_len of k_len positions, and each belongs to the document of its position"
+        )
 
 
 def _heads_per_group(Q: Tensor, K: Tensor, V: Tensor) -> int:

@@ -231,6 +231,16 @@ def test_shapes_that_do_not_fit_are_named():
         FlashAttention.apply(q, k, k)
 
 
+def test_documents_that_do_not_fit_are_refused():
+    q, k = inputs((2, 3, 7, 4), (2, 3, 5, 4))
+    ids = torch.zeros(2, 5, dtype=torch.int64)
+    with pytest.raises(ValueError, match="q_len 7, k_len 5; wanted q_len <= k_len"):
+        FlashAttention.apply(q, k, k, False, ids)
+    for wrong in (ids[:1], ids[:, :4]):  # one sequence's documents would be broadcast over both
+        with pytest.raises(ValueError, match=r"documents of shape .*\(2, 5\)"):
+            FlashAttention.apply(k, k, k, True, wrong)
+
+
 def test_a_second_derivative_is_refused_rather_than_wrong():
     parts = inputs(*[(1, 4, 2)] * 3)
     (slope, *_) = torch.autograd.grad(FlashAttention.apply(*parts).square().sum(), parts, create_graph=True)
