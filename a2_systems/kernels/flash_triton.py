@@ -170,7 +170,6 @@ def _sizes(q: Tensor, k: Tensor, is_causal: bool, bounds: Tensor | None) -> dict
         "q_len": q_len,
         "k_len": k_len,
         "scale": 1 / math.sqrt(head_dim),
-        "length_class": triton.next_power_of_2(max(q_len, k_len, 16)),
         "HEAD_DIM": head_dim,
         "WIDTH": max(16, triton.next_power_of_2(head_dim)),  # tl.dot wants powers of two, 16 at least
         "IS_CAUSAL": is_causal,

@@ -11,9 +11,9 @@ import triton.language as tl
 
 from a2_systems.kernels.flash_triton_tiles import (
     LOG2_E,
+    block_of_queries,
     head_of,
     jit,
-    keys_of_queries,
     load_tile,
     product,
     queries_of_keys,
@@ -49,27 +49,15 @@ def _query_gradient_tiles(
 @jit
 def query_gradient_kernel(
     Q, K, V, O, dO, L, D, dQ, bounds, q_strides, k_strides, v_strides, o_strides, do_strides, dq_strides,
-    batches, heads, group, q_len, k_len, scale, length_class,
+    batches, heads, group, q_len, k_len, scale,
     HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, IS_CAUSAL: tl.constexpr, HAS_DOCUMENTS: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """dQ, and D (batch * heads, q_len) for the kernel that follows."""
-    blocks = tl.cdiv(q_len, ROWS)
-    program = tl.program_id(0)
-    batch, head = program // blocks // heads, program // blocks % heads
-    first_query = (blocks - 1 - program % blocks) * ROWS
+    batch, head, first_query, row, begin, end, start, whole, cut, stop = block_of_queries(
+        bounds, batches, heads, q_len, k_len, IS_CAUSAL, HAS_DOCUMENTS, ROWS, COLUMNS
+    )
     queries = first_query + tl.arange(0, ROWS)
-    last_query = tl.minimum(first_query + ROWS, q_len) - 1
-
-    begin, end = keys_of_queries(bounds, batch, batches, queries, q_len, k_len, IS_CAUSAL, HAS_DOCUMENTS)
-    first_begin, first_end = keys_of_queries(
-        bounds, batch, batches, first_query, q_len, k_len, IS_CAUSAL, HAS_DOCUMENTS
-    )
-    last_begin, last_end = keys_of_queries(
-        bounds, batch, batches, last_query, q_len, k_len, IS_CAUSAL, HAS_DOCUMENTS
-    )
-    start, whole, cut, stop = runs_of_tiles(first_begin, last_begin, first_end, last_end, COLUMNS)
-
     query_tile = load_tile(head_of(Q, q_strides, batch, head), q_strides, first_query, q_len, ROWS, HEAD_DIM, WIDTH,
                            True)  # fmt: skip
     output_tile = load_tile(head_of(O, o_strides, batch, head), o_strides, first_query, q_len, ROWS, HEAD_DIM, WIDTH,
@@ -77,7 +65,6 @@ def query_gradient_kernel(
     output_gradient_tile = load_tile(head_of(dO, do_strides, batch, head), do_strides, first_query, q_len, ROWS,
                                      HEAD_DIM, WIDTH, True)  # fmt: skip
     row_sums = tl.sum(output_tile.to(tl.float32) * output_gradient_tile.to(tl.float32), 1)
-    row = (program // blocks).to(tl.int64) * q_len
     tl.store(D + row + queries, row_sums, mask=queries < q_len)
     log2_sums = tl.load(L + row + queries, mask=queries < q_len, other=0.0) * LOG2_E
 
@@ -138,11 +125,15 @@ def _key_value_gradient_tiles(
 @jit
 def key_value_gradient_kernel(
     Q, K, V, dO, L, D, dK, dV, bounds, q_strides, k_strides, v_strides, do_strides, dk_strides, dv_strides,
-    batches, heads, group, q_len, k_len, scale, length_class,
+    batches, heads, group, q_len, k_len, scale,
     HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, IS_CAUSAL: tl.constexpr, HAS_DOCUMENTS: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """dK and dV of a block of keys, summed over the query heads that share them."""
+    """dK and dV of a block of keys, summed over the query heads that share them, one after another in one program.
+
+    So grouped-query attention has fewer, longer programs here: heads / group for each block. Spread over programs, the
+    partial sums of a group would have to be written, `group` times the memory of dK and dV, and added once more.
+    """
     blocks = tl.cdiv(k_len, ROWS)
     kv_heads = heads // group
     program = tl.program_id(0)

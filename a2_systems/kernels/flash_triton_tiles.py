@@ -8,9 +8,7 @@ skipped.
 """
 
 import inspect
-import os
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import triton
@@ -18,8 +16,6 @@ import triton.language as tl
 
 INTERPRETED = bool(triton.knobs.runtime.interpret)  # pyright: ignore[reportAttributeAccessIssue]
 """Whether kernels run in Triton's interpreter: TRITON_INTERPRET=1, set before triton is imported."""
-AUTOTUNED = not INTERPRETED and os.environ.get("LM_TRITON_AUTOTUNE", "1") != "0"
-"""LM_TRITON_AUTOTUNE=0 takes the first of each list: no search at the first call of each shape."""
 IS_INTERPRETED = tl.constexpr(INTERPRETED)
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
@@ -39,17 +35,20 @@ _SMALL = (
     Tiles(16, 16, 1, 1),
 )  # the interpreter's, small enough that tests with tiny lengths walk several tiles
 
-# Head sizes up to 64, 128 and 256; the first of each list runs where nothing is tuned, the last one everywhere: its
-# tiles fit into the 99 KiB of shared memory of a consumer card.
+# Head sizes up to 64, 128 and 256. The first of a list whose shared memory the device has is what runs: always the same
+# one on the same device. Other tiles add in another order, and a run resumed, or the ranks of one run, must have the
+# same bits: nothing is tuned by the clock while a program runs. `make gpu-bench ARGS=--tune` times tiles and prints
+# lists to paste here. The last ones fit into the 99 KiB of a consumer card.
+# Compiled for sm_90 none spills registers but those marked; in backward at 64 wide, 128x128 spills 512 bytes.
 _FORWARD_16_BIT = {
-    64: (Tiles(128, 64, 4, 3), Tiles(128, 128, 8, 3), Tiles(128, 64, 8, 3), Tiles(64, 64, 4, 3)),
-    128: (Tiles(128, 64, 8, 3), Tiles(128, 128, 8, 2), Tiles(64, 64, 4, 3), Tiles(64, 32, 4, 2)),
-    256: (Tiles(128, 64, 8, 2), Tiles(64, 64, 4, 2), Tiles(64, 32, 4, 2), Tiles(32, 32, 4, 1)),
+    64: (Tiles(128, 64, 8, 3), Tiles(128, 128, 8, 3), Tiles(64, 64, 4, 3)),
+    128: (Tiles(128, 64, 8, 3), Tiles(128, 128, 8, 2), Tiles(64, 32, 4, 2)),
+    256: (Tiles(128, 64, 8, 2), Tiles(64, 32, 4, 2), Tiles(32, 32, 4, 1)),  # the first: 28 bytes
 }
 _BACKWARD_16_BIT = {
-    64: (Tiles(128, 64, 8, 3), Tiles(128, 64, 4, 2), Tiles(64, 64, 4, 3), Tiles(64, 32, 4, 2)),
-    128: (Tiles(128, 64, 8, 2), Tiles(64, 64, 4, 2), Tiles(128, 32, 8, 3), Tiles(64, 32, 4, 1)),
-    256: (Tiles(64, 32, 8, 2), Tiles(64, 64, 8, 1), Tiles(64, 32, 4, 1), Tiles(32, 16, 4, 1)),
+    64: (Tiles(128, 64, 8, 3), Tiles(64, 64, 4, 3), Tiles(64, 32, 4, 2)),
+    128: (Tiles(128, 32, 8, 3), Tiles(128, 64, 8, 2), Tiles(64, 32, 4, 1)),  # the second: 92 bytes
+    256: (Tiles(64, 32, 8, 2), Tiles(32, 16, 4, 1)),  # the first: 196 bytes
 }
 # Float32 products are exact multiply-adds, not tensor-core tf32: registers and shared memory hold less of them.
 _FLOAT32 = {
@@ -60,41 +59,34 @@ _FLOAT32 = {
 
 
 def candidates(kernel: str, head_dim: int, element_bytes: int) -> tuple[Tiles, ...]:
-    """The tile sizes among which a kernel, "forward" or "backward", is tuned for one head size."""
+    """The tile sizes of a kernel, "forward" or "backward", for one head size, in the order in which they are tried."""
     if INTERPRETED:
         return _SMALL
     table = _FLOAT32 if element_bytes == 4 else _FORWARD_16_BIT if kernel == "forward" else _BACKWARD_16_BIT
     return next(tiles for widest, tiles in table.items() if head_dim <= widest)
 
 
-@cache
-def _tuned(kernel: Any, tiles: tuple[Tiles, ...]) -> Any:
-    """The kernel that at its first call for a key times all tile sizes and remembers the fastest."""
-    configs = [
-        triton.Config({"ROWS": t.rows, "COLUMNS": t.columns}, num_warps=t.num_warps, num_stages=t.num_stages)
-        for t in tiles
-    ]
-    key = ["length_class", "HEAD_DIM", "IS_CAUSAL", "HAS_DOCUMENTS"]
-    return triton.autotune(configs=configs, key=key)(kernel)
-
-
 def launch(
     kernel: Any, tiles: tuple[Tiles, ...], length: int, programs_per_block: int, **arguments: Any
 ) -> None:
-    """Run a kernel, one program for each block of `length` rows of each head."""
-    if AUTOTUNED and len(tiles) > 1:
-        _tuned(kernel, tiles)[lambda meta: (triton.cdiv(length, meta["ROWS"]) * programs_per_block,)](
-            **arguments
-        )
-        return
-    first = next(iter(tiles))
-    kernel[(triton.cdiv(length, first.rows) * programs_per_block,)](
-        **arguments,
-        ROWS=first.rows,
-        COLUMNS=first.columns,
-        num_warps=first.num_warps,
-        num_stages=first.num_stages,
-    )
+    """Run a kernel, one program for each block of `length` rows of each head, with the first tiles that fit the device.
+
+    Raises:
+        OutOfResources: not even the last of them fit.
+    """
+    for number, tile in enumerate(tiles):
+        try:
+            kernel[(triton.cdiv(length, tile.rows) * programs_per_block,)](
+                **arguments,
+                ROWS=tile.rows,
+                COLUMNS=tile.columns,
+                num_warps=tile.num_warps,
+                num_stages=tile.num_stages,
+            )
+            return
+        except triton.OutOfResources:  # said before anything runs
+            if number == len(tiles) - 1:
+                raise
 
 
 def jit(kernel: Any) -> Any:
@@ -198,3 +190,30 @@ def runs_of_tiles(first_begin, last_begin, first_end, last_end, COLUMNS: tl.cons
     whole = tl.cdiv(last_begin, COLUMNS) * COLUMNS
     cut = tl.maximum(whole, first_end // COLUMNS * COLUMNS)
     return start, whole, cut, last_end
+
+
+@jit
+def block_of_queries(bounds, batches, heads, q_len, k_len, IS_CAUSAL: tl.constexpr, HAS_DOCUMENTS: tl.constexpr,
+                     ROWS: tl.constexpr, COLUMNS: tl.constexpr):  # fmt: skip
+    """Which block of queries this program has, where its numbers lie in L and D, and the tiles of keys that it needs.
+
+    `begin` and `end` bound the keys of each query; `start`, `whole`, `cut`, `stop` the runs of tiles of all of them.
+    """
+    blocks = tl.cdiv(q_len, ROWS)
+    program = tl.program_id(0)
+    batch, head = program // blocks // heads, program // blocks % heads
+    # Late queries see the most keys under a causal mask: the longest programs start first.
+    first = (blocks - 1 - program % blocks) * ROWS
+    last = tl.minimum(first + ROWS, q_len) - 1
+    row = (program // blocks).to(tl.int64) * q_len
+    begin, end = keys_of_queries(
+        bounds, batch, batches, first + tl.arange(0, ROWS), q_len, k_len, IS_CAUSAL, HAS_DOCUMENTS
+    )
+    first_begin, first_end = keys_of_queries(
+        bounds, batch, batches, first, q_len, k_len, IS_CAUSAL, HAS_DOCUMENTS
+    )
+    last_begin, last_end = keys_of_queries(
+        bounds, batch, batches, last, q_len, k_len, IS_CAUSAL, HAS_DOCUMENTS
+    )
+    start, whole, cut, stop = runs_of_tiles(first_begin, last_begin, first_end, last_end, COLUMNS)
+    return batch, head, first, row, begin, end, start, whole, cut, stop

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from triton import OutOfResources
 
 from a2_systems.gpu.cases import Case, errors_of, gpu_cases
 from a2_systems.kernels.flash_triton import TritonFlashAttention, document_bounds
-from a2_systems.kernels.flash_triton_tiles import candidates
+from a2_systems.kernels.flash_triton_tiles import Tiles, candidates, launch
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -103,6 +104,35 @@ def test_every_tile_is_a_power_of_two_that_a_dot_takes() -> None:
                     for size in (tiles.rows, tiles.columns):
                         assert size >= 16
                         assert size & (size - 1) == 0
+
+
+def test_tiles_that_the_device_cannot_hold_are_passed_over_in_the_order_of_the_table() -> None:
+    class Kernel:
+        """Stands for a kernel on a device that holds tiles of at most so many numbers."""
+
+        def __init__(self, room: int) -> None:
+            self.room, self.ran = room, []
+
+        def __getitem__(self, grid: tuple[int]):
+            def run(ROWS: int, COLUMNS: int, num_warps: int, num_stages: int) -> None:
+                if self.room < ROWS * COLUMNS:
+                    raise OutOfResources(ROWS * COLUMNS, self.room, "shared memory")
+                self.ran.append((grid, ROWS, COLUMNS, num_warps, num_stages))
+
+            return run
+
+    table = (Tiles(128, 64, 8, 3), Tiles(64, 32, 4, 2), Tiles(32, 16, 1, 1))
+    for room, wanted in (
+        (10_000, (6, 128, 64, 8, 3)),
+        (4_096, (12, 64, 32, 4, 2)),
+        (512, (21, 32, 16, 1, 1)),
+    ):
+        kernel = Kernel(room)
+        launch(kernel, table, 200, 3)
+        launch(kernel, table, 200, 3)
+        assert kernel.ran == [((wanted[0],), *wanted[1:])] * 2
+    with pytest.raises(OutOfResources):
+        launch(Kernel(100), table, 200, 3)
 
 
 def test_gpu_cases_have_names_of_their_own_and_reach_every_property() -> None:
