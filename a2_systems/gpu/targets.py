@@ -19,11 +19,11 @@ class Shape:
     length: int
     head_dim: int
     is_causal: bool = True
+    group: int = 1  # query heads that share a key/value head
 
     def __str__(self) -> str:
-        return f"{self.batch} x {self.heads} x {self.length:,} x {self.head_dim}" + " full" * (
-            not self.is_causal
-        )
+        heads = f"{self.heads}" if self.group == 1 else f"{self.heads}:{self.heads // self.group}"
+        return f"{self.batch} x {heads} x {self.length:,} x {self.head_dim}" + " full" * (not self.is_causal)
 
 
 RECORD = Shape(1, 16, 16_384, 64)
@@ -31,13 +31,13 @@ RECORD = Shape(1, 16, 16_384, 64)
 
 
 def bench_shapes() -> list[Shape]:
-    """16,384 tokens of width 2,048, cut into longer and longer sequences; then the record's shape."""
+    """16,384 tokens of width 2,048, cut into longer and longer sequences; grouped-query heads; the record's shape."""
     shapes = [
         Shape(16_384 // length, 2_048 // head_dim, length, head_dim)
         for head_dim in (64, 128, 256)
         for length in (1_024, 4_096, 8_192, 16_384)
     ]
-    return [*shapes, RECORD]
+    return [*shapes, Shape(2, 32, 8_192, 128, group=4), RECORD]
 
 
 def attention_flops(shape: Shape, with_backward: bool) -> int:
@@ -93,7 +93,7 @@ def verdicts(timings: Sequence[Timing], is_hopper: bool) -> list[Verdict]:
     measured = {(t.shape, t.contestant): t for t in timings if t.with_backward and t.milliseconds}
     found = []
     for shape in bench_shapes():
-        if shape.head_dim not in (64, 128) or not 4_096 <= shape.length <= 16_384:
+        if shape.group > 1 or shape.head_dim not in (64, 128) or not 4_096 <= shape.length <= 16_384:
             continue
         ours, theirs = measured.get((shape, OURS)), measured.get((shape, FLASH))
         target = f"{shape}, forward + backward, at least 1.0x {FLASH}"
@@ -143,19 +143,26 @@ def interleaved(
 
     A GPU that grows hot slows down all alike, and nobody always runs behind the same neighbour.
     """
-    times: dict[str, list[float]] = {}
-    reasons: dict[str, tuple[float, ...] | str] = {}
-    for name, call in contestants.items():
-        try:  # the first calls compile and tune
-            for _ in range(2):
-                milliseconds_of(call)
-            times[name] = []
-        except (RuntimeError, ImportError, NotImplementedError) as error:  # out of memory is a RuntimeError
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    reasons: dict[str, str] = {}
+
+    def milliseconds(name: str) -> float | None:
+        """None where it fails, in whatever way: out of memory, refused by the compiler, too large for the device."""
+        try:
+            return milliseconds_of(contestants[name])
+        except Exception as error:  # one contestant's failure is its row, not the end of the others
             lines = str(error).strip().splitlines()
             reasons[name] = f"{type(error).__name__}: {lines[0] if lines else ''}"[:120]
-    names = list(times)
+            return None
+
+    for name in contestants:
+        for _ in range(2):  # the first calls compile
+            if name not in reasons:
+                milliseconds(name)
+    names = [name for name in contestants if name not in reasons]
     for number in range(rounds):
         for place in range(len(names)):
             name = names[(number + place) % len(names)]
-            times[name].append(milliseconds_of(contestants[name]))
-    return {name: tuple(times[name]) if name in times else reasons[name] for name in contestants}
+            if name not in reasons and (spent := milliseconds(name)) is not None:
+                times[name].append(spent)
+    return {name: reasons[name] if name in reasons else tuple(times[name]) for name in contestants}
