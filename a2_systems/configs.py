@@ -5,25 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.doors.protocols import ModelConfig
-from shared.doors.systems import ParallelJob
+from shared.doors.systems import ParallelJob, StrategyName
 
 SMALL = ModelConfig(vocab_size=2048, context_length=256, d_model=128, num_layers=3, num_heads=2, d_ff=344)
 TINY = ModelConfig(vocab_size=512, context_length=32, d_model=32, num_layers=2, num_heads=2, d_ff=88)
 GPU = ModelConfig(vocab_size=8192, context_length=512, d_model=512, num_layers=8, num_heads=8, d_ff=1376)
 
 
+TOY = ParallelJob(
+    model=SMALL,
+    shards="toy",
+    name="parallel",
+    steps=100,
+    batch_size=4,
+    max_learning_rate=5e-3,
+    min_learning_rate=1e-4,
+    warmup_steps=10,
+    evaluate_every_steps=50,
+)
 TRAIN_PARALLEL = {
-    "toy": ParallelJob(
-        model=SMALL,
-        shards="toy",
-        name="parallel",
-        steps=100,
-        batch_size=4,
-        max_learning_rate=5e-3,
-        min_learning_rate=1e-4,
-        warmup_steps=10,
-        evaluate_every_steps=50,
-    ),
+    "toy": TOY,
+    "short": dataclasses.replace(TOY, steps=16, warmup_steps=4, evaluate_every_steps=8, evaluate_batches=4),
     "tiny": ParallelJob(
         model=TINY,
         shards="toy-tiny",
@@ -94,12 +96,26 @@ class PlanTraining:
     # that a GPU sends to another node: a network card of 400 Gbit/s for each
     between_gb_per_second: float = 50.0
     between_microseconds: float = 10.0  # for a message, however short
+    name: str = "plan"  # the Runs' name
+    store: Path = Path("artifacts")  # where artifacts lie
 
 
+CORES = PlanTraining(
+    model=SMALL,
+    gpus=(1, 2, 4),
+    batch_sequences=4,
+    memory_gb=4.0,
+    teraflops_per_second=0.05,
+    inside_gb_per_second=1.0,
+    inside_microseconds=100.0,
+)
 PLAN = {
     "8b": PlanTraining(),
     "70b": PlanTraining(model=LLAMA_70B),
     "one_gpu": PlanTraining(model=GPU, gpus=(1, 2, 4, 8), batch_sequences=64),
+    # ranks of one processor core each, with the model and the batch of the presets toy and tiny of train_parallel
+    "toy": dataclasses.replace(CORES, model=SMALL),
+    "tiny": dataclasses.replace(CORES, model=TINY),
 }
 
 
@@ -115,6 +131,7 @@ class MeasureStep:
     repeats: int = 5  # steps that are measured
     precision: str = "auto"  # auto | float32 | bfloat16, of matrix products
     name: str = "measure-step"  # the Runs', the EvalReport's and the Report's name
+    take: int = 1  # of measurements with the same settings; another number measures once more
     device: str = "auto"  # auto, cpu, cuda or mps
     seed: int = 0  # of weights and tokens
     store: Path = Path("artifacts")  # where artifacts lie
@@ -146,4 +163,114 @@ MEASURE_STEP = {
         repeats=10,
         name="measure-step-gpu",
     ),
+}
+
+
+@dataclass(frozen=True)
+class MeasureAttention:
+    """Attention written out, by tiles and torch's own, by width of a head and length."""
+
+    head_dims: tuple[int, ...] = (16, 64)  # numbers in a query
+    seqs: tuple[int, ...] = (64, 256)  # positions
+    batch_size: int = 8  # sequences of one head each
+    is_causal: bool = True  # whether a query sees only what comes before it
+    warmups: int = 2  # calls that do not count
+    repeats: int = 5  # calls that are measured, forward and backward each
+    precision: str = "float32"  # auto | float32 | bfloat16, of queries, keys and values
+    memory_gb: float = 0.0  # that may be taken, of 10^9 bytes; 0: what is free
+    take: int = 1  # of measurements with the same settings; another number measures once more
+    name: str = "measure-attention"  # the Runs' name
+    device: str = "auto"  # auto, cpu, cuda or mps
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+MEASURE_ATTENTION = {
+    "toy": MeasureAttention(head_dims=(16, 64, 128), seqs=(256, 1024, 2048), repeats=7),
+    "tiny": MeasureAttention(name="measure-attention-tiny"),
+    "one_gpu": MeasureAttention(
+        head_dims=(16, 32, 64, 128),
+        seqs=(256, 1024, 4096, 8192, 16_384),
+        warmups=5,
+        repeats=100,
+        precision="bfloat16",
+        name="measure-attention-gpu",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class MeasureCompile:
+    """What torch.compile makes of attention written out and of whole models."""
+
+    attention: tuple[tuple[int, int], ...] = ((64, 256),)  # head_dim and length of each
+    models: tuple[tuple[str, ModelConfig], ...] = ()  # name and shape of each; their whole step is timed
+    batch_size: int = 4  # sequences
+    warmups: int = 3  # calls that do not count: the first one compiles
+    repeats: int = 7  # calls that are measured
+    precision: str = "auto"  # auto | float32 | bfloat16, of matrix products
+    take: int = 1  # of measurements with the same settings; another number measures once more
+    name: str = "measure-compile"  # the Runs' name
+    device: str = "auto"  # auto, cpu or cuda
+    seed: int = 0  # of weights and tokens
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+MEASURE_COMPILE = {
+    "toy": MeasureCompile(attention=((64, 256), (64, 1024)), models=(("small", SMALL),)),
+    "tiny": MeasureCompile(name="measure-compile-tiny"),
+    "one_gpu": MeasureCompile(
+        attention=((64, 1024), (64, 4096), (128, 4096)),
+        models=(
+            ("small", _published(512, 768, 3072, 12, 12)),
+            ("medium", _published(512, 1024, 4096, 24, 16)),
+        ),
+        warmups=5,
+        repeats=10,
+        name="measure-compile-gpu",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class MeasureStrategies:
+    """Every way of spreading a training over these ranks: speed, waiting and memory, on random tokens."""
+
+    model: ModelConfig = TINY  # its shape
+    batch_size: int = 4  # sequences of a step, all ranks together
+    # which to measure; `single` is rank 0 alone
+    strategies: tuple[StrategyName, ...] = ("single", "naive", "flat", "overlap", "bucketed", "zero1", "fsdp")
+    bucket_size_mb: float = 25.0  # MiB of gradients in a message, for bucketed and zero1
+    warmups: int = 2  # steps that do not count
+    repeats: int = 5  # steps that are measured
+    precision: str = "float32"  # auto | float32 | bfloat16, of matrix products
+    take: int = 1  # of measurements with the same settings; another number measures once more
+    name: str = "measure-strategies"  # the Runs' name
+    device: str = "auto"  # auto, cpu or cuda
+    seed: int = 0  # of weights and tokens
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+MEASURE_STRATEGIES = {
+    "toy": MeasureStrategies(model=SMALL, bucket_size_mb=1.0),
+    "tiny": MeasureStrategies(bucket_size_mb=0.1, name="measure-strategies-tiny"),
+    "one_gpu": MeasureStrategies(
+        model=GPU, batch_size=64, warmups=5, repeats=20, precision="bfloat16", name="measure-strategies-gpu"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class CheckKernels:
+    """Every kernel against float64, on inputs that have led kernels astray."""
+
+    length: int = 40  # positions of the attention: no multiple of a tile
+    num_rows: int = 96  # of the norm and of the last layer
+    name: str = "kernels"  # the Runs' name
+    device: str = "auto"  # auto, cpu or cuda; on a CPU the Triton kernels run in Triton's interpreter
+    store: Path = Path("artifacts")  # where artifacts lie
+
+
+CHECK_KERNELS = {
+    "cpu": CheckKernels(),
+    "one_gpu": CheckKernels(length=777, num_rows=1000, name="kernels-gpu"),
 }

@@ -116,11 +116,28 @@ class LiveMemory(TorchDispatchMode):
         self.peak_bytes, self.at_peak = 0, dict.fromkeys(CATEGORIES, 0)
         self._now: dict[str, int] = dict.fromkeys(CATEGORIES, 0)
         self._known: dict[int, tuple[str, int]] = {}  # storage -> category, bytes
+        self._resize = torch.UntypedStorage.resize_
 
     @property
     def now(self) -> dict[str, int]:
         """Bytes held now, by category."""
         return dict(self._now)
+
+    def __enter__(self) -> "LiveMemory":
+        # FSDP gives the memory behind a tensor back and takes it again. That is no operation: it is heard here.
+        def resize_(storage: torch.UntypedStorage, size: int) -> torch.UntypedStorage:
+            found = self._resize(storage, size)
+            if storage._cdata in self._known:
+                self._recount(storage._cdata, storage.nbytes())
+            return found
+
+        torch.UntypedStorage.resize_ = resize_  # type: ignore[method-assign]
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        torch.UntypedStorage.resize_ = self._resize  # type: ignore[method-assign]
 
     def own(self, model: nn.Module, optimizer: optim.Optimizer) -> None:
         """Count what model and optimizer hold already, and gradients as they come."""
@@ -155,12 +172,20 @@ class LiveMemory(TorchDispatchMode):
         storage = tensor.untyped_storage()
         place, size = storage._cdata, storage.nbytes()
         old = self._known.get(place)
+        if old == (category, size):
+            return
         if old is not None:
             self._now[old[0]] -= old[1]
         else:
             weakref.finalize(storage, self._freed, place)
         self._known[place] = (category, size)
         self._now[category] += size
+        self._note()
+
+    def _recount(self, place: int, size: int) -> None:
+        category, before = self._known[place]
+        self._known[place] = (category, size)
+        self._now[category] += size - before
         self._note()
 
     def _freed(self, place: int) -> None:

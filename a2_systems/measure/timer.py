@@ -63,6 +63,27 @@ def time_calls(
     return Timing(tuple(seconds))
 
 
+def time_phases(
+    phases: Mapping[str, Callable[[], object]],
+    *,
+    device: torch.device,
+    warmups: int = 5,
+    repeats: int = 10,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timing]:
+    """The time of each of several calls made one after the other, such as a forward pass and its backward pass."""
+    found: dict[str, list[float]] = {phase: [] for phase in phases}
+    for turn in range(warmups + repeats):
+        start = _now(device, clock)
+        for phase, function in phases.items():
+            function()
+            end = _now(device, clock)
+            if turn >= warmups:
+                found[phase].append(end - start)
+            start = end
+    return {phase: Timing(tuple(seconds)) for phase, seconds in found.items()}
+
+
 def time_step(
     model: nn.Module,
     optimizer: optim.Optimizer,

@@ -14,6 +14,7 @@ from a2_systems.configs import COMPARE_TRAINING, CompareTraining
 from shared.errors import ConfigError, ContractError
 from shared.runs.program import run_program
 from shared.runs.runlog import VALIDATION_LOSS
+from shared.runs.steps import already_made, step_key
 from shared.store.artifacts import Store
 from shared.store.kinds import read_run_log, write_runs
 
@@ -35,6 +36,10 @@ def main(config: CompareTraining) -> None:
         )
     store = Store(config.store)
     logs = [store.open(name, "RunLog") for name in config.logs]
+    parents = {f"log{number}": log.digest for number, log in enumerate(logs)}
+    key = step_key("a2_systems.run.compare_training", config, parents, ("a2_systems",))
+    if already_made(store, key, config.name) is not None:
+        return
     read = [read_run_log(log) for log in logs]
     settings = [{k: v for k, v in given.items() if k not in SPREADS} for given, _ in read]
     for name, other in zip(config.logs[1:], settings[1:], strict=True):
@@ -60,13 +65,16 @@ def main(config: CompareTraining) -> None:
             }
         )
         curves[name] = records
-    parents = {f"log{number}": log.digest for number, log in enumerate(logs)}
+    wrong = [row["run"] for row in rows if not row["largest_difference_nats"] <= config.tolerance_nats]
     with store.draft(
-        "Runs", config={"tolerance_nats": config.tolerance_nats}, parents=parents, name=config.name
+        "Runs",
+        config={"experiment": "compare_training", "tolerance_nats": config.tolerance_nats},
+        parents=parents,
+        name=config.name,
+        key=None if wrong else key,  # what is wrong is said each time
     ) as draft:
         write_runs(draft, rows, curves)
     Console().print(table(rows, curves))
-    wrong = [row["run"] for row in rows if not row["largest_difference_nats"] <= config.tolerance_nats]
     if wrong:
         raise ContractError(
             f"{', '.join(wrong)}: losses are more than {config.tolerance_nats} nats from those of {config.logs[0]}; "

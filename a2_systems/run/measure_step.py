@@ -15,14 +15,12 @@ from torch.nn.functional import cross_entropy
 
 from a2_systems.configs import MEASURE_STEP, MeasureStep
 from a2_systems.measure import accumulation, memory, roofline, timer, trace
+from a2_systems.measure.publish import publish_once
 from shared import accounting
 from shared.device import pick_device, pick_precision, synchronize
 from shared.doors.protocols import ModelConfig
 from shared.doors.resolve import door
 from shared.runs.program import run_program
-from shared.runs.steps import recorded
-from shared.store.artifacts import Store
-from shared.store.kinds import write_runs
 
 INPUTS: dict[str, str] = {}
 OUTPUTS = {"table": "Runs"}
@@ -43,6 +41,13 @@ def members(config: MeasureStep) -> list[tuple[str, ModelConfig, int]]:
 def main(config: MeasureStep) -> None:
     """Publish the Runs `config.name`, and print its table."""
     device = pick_device(config.device)
+    publish_once("measure_step", config, device, lambda: measured_rows(config, device))
+
+
+def measured_rows(
+    config: MeasureStep, device: torch.device
+) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+    """A row for each model and length with the timeline of its memory, then operators, machine and sums."""
     dtype = pick_precision(config.precision, device)
     rows: list[dict[str, Any]] = []
     curves: dict[str, list[dict[str, Any]]] = {}
@@ -59,12 +64,7 @@ def main(config: MeasureStep) -> None:
         print(f"{name:<14}{phases} {row['tokens_per_second']:>10,.0f} {peak:>10}", flush=True)
     rows += operator_rows(config, device, dtype)
     rows += machine_rows(device, dtype)
-    store = Store(config.store)
-    with store.draft(
-        "Runs", config=recorded(config) | {"experiment": "measure_step"}, parents={}, name=config.name
-    ) as draft:
-        write_runs(draft, rows, curves)
-    print(draft.artifact)
+    return rows, curves
 
 
 def measured(

@@ -6,6 +6,8 @@ of a2_systems/parallel/planner.py; rates and links below are settings, so put yo
 """
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from a2_systems.configs import PLAN, PlanTraining
 from a2_systems.parallel.planner import Cluster, Estimate, Job, estimate, fitting, layouts
@@ -13,18 +15,22 @@ from shared.accounting import parameters, training_flops_per_token
 from shared.errors import ConfigError
 from shared.parallel_costs import Link
 from shared.runs.program import run_program
+from shared.runs.steps import recorded
+from shared.store.artifacts import Store
+from shared.store.disk import readable_bytes
+from shared.store.kinds import write_runs
 
 INPUTS: dict[str, str] = {}
-OUTPUTS: dict[str, str] = {}  # a table for people
+OUTPUTS = {"table": "Runs"}
 
 HEAD = (
-    "  GPUs   fit   data x tensor x pipe  shards  checkpoints micro |  GB a rank: weights  grads moments activ.    all"
-    " | GB sent    s/step exposed bubble useful"
+    "  GPUs   fit   data x tensor x pipe  shards  checkpoints micro |  weights    grads  moments   activ. of a rank |"
+    "     sent    s/step exposed bubble useful"
 )
 
 
 def main(config: PlanTraining) -> None:
-    """Print the table.
+    """Publish the Runs `config.name`, and print its table.
 
     Raises:
         ConfigError: no GPUs, or a batch that is no whole number of sequences for anyone.
@@ -36,12 +42,17 @@ def main(config: PlanTraining) -> None:
     job = Job(config.model, config.batch_sequences, config.seq or config.model.context_length)
     count = parameters(config.model).total
     print(
-        f"{count / 1e9:.2f}B parameters, {job.batch_sequences:,} sequences of {job.seq:,} tokens a step; "
-        f"{16 * count / 1e9:,.0f} GB of weights, gradients and moments in all"
+        f"{count / 1e6:,.1f}M parameters, {job.batch_sequences:,} sequences of {job.seq:,} tokens a step; "
+        f"{readable_bytes(16 * count)} of weights, gradients and moments in all"
     )
     print(HEAD)
+    rows = []
     for gpus in config.gpus:
-        print(row(job, cluster_of(config, gpus)), flush=True)
+        rows.append(row(job, cluster_of(config, gpus)))
+        print(line(rows[-1]), flush=True)
+    described = recorded(config) | {"experiment": "plan"}
+    with Store(config.store).draft("Runs", config=described, parents={}, name=config.name) as draft:
+        write_runs(draft, rows, {})
 
 
 def cluster_of(config: PlanTraining, gpus: int) -> Cluster:
@@ -56,32 +67,50 @@ def cluster_of(config: PlanTraining, gpus: int) -> Cluster:
     )
 
 
-def row(job: Job, cluster: Cluster) -> str:
-    """The fastest layout that fits; where none does, the leanest there is."""
+def row(job: Job, cluster: Cluster) -> dict[str, Any]:
+    """The fastest layout that fits; where none does, the leanest there is; where no layout divides, only the count."""
     found = fitting(job, cluster)
-    if found:
-        return f"{cluster.gpus:>6,} {len(found):>5} " + told(job, cluster, found[0])
-    tried = [estimate(job, layout, cluster) for layout in layouts(job, cluster)]
-    if not tried:
-        return f"{cluster.gpus:>6,}     0   no layout divides the batch and the model over so many"
-    leanest = min(tried, key=lambda each: each.memory.total)
-    return f"{cluster.gpus:>6,}     0 " + told(job, cluster, leanest) + "  (the leanest: does not fit)"
+    facts: dict[str, Any] = {"run": f"{cluster.gpus} GPUs", "gpus": cluster.gpus, "num_fitting": len(found)}
+    if not found:
+        tried = [estimate(job, layout, cluster) for layout in layouts(job, cluster)]
+        found = sorted(tried, key=lambda each: each.memory.total)[:1]
+    return facts | (told(job, cluster, found[0]) if found else {})
 
 
-def told(job: Job, cluster: Cluster, found: Estimate) -> str:
-    """One layout as the rest of a line."""
+def told(job: Job, cluster: Cluster, found: Estimate) -> dict[str, Any]:
+    """What is known of one layout."""
     layout, memory = found.layout, found.memory
     flops = job.batch_sequences * job.seq * training_flops_per_token(job.model, job.seq)
-    useful = flops / layout.ranks / cluster.flops_per_second / found.step_seconds
-    grid = f"{layout.data} x {layout.tensor} x {layout.pipeline}"
-    amounts = [memory.parameters, memory.gradients, memory.optimizer, memory.activations, memory.total]
-    weights, grads, moments, activations, total = (amount / 1e9 for amount in amounts)
-    checkpoints = "every block" if layout.is_checkpointed else "none"
+    return {
+        "layout": f"{layout.data} x {layout.tensor} x {layout.pipeline}",
+        "sharding": layout.sharding,
+        "is_checkpointed": layout.is_checkpointed,
+        "micro_sequences": layout.micro_sequences,
+        "parameters_bytes": memory.parameters,
+        "gradients_bytes": memory.gradients,
+        "optimizer_bytes": memory.optimizer,
+        "activations_bytes": memory.activations,
+        "sent_bytes": found.traffic.total_bytes,
+        "planned_step_milliseconds": 1e3 * found.step_seconds,
+        "exposed_fraction": found.exposed_seconds / found.step_seconds,
+        "bubble_fraction": found.bubble_seconds / found.step_seconds,
+        "useful_fraction": flops / layout.ranks / cluster.flops_per_second / found.step_seconds,
+    }
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """A row for people."""
+    start = f"{row['gpus']:>6,} {row['num_fitting']:>5} "
+    if "layout" not in row:
+        return f"{start}  no layout divides the batch and the model over so many"
+    sizes = [row[f"{kind}_bytes"] for kind in ("parameters", "gradients", "optimizer", "activations")]
+    memory = " ".join(f"{readable_bytes(round(size)):>8}" for size in (*sizes, sum(sizes)))
+    checkpoints = "every block" if row["is_checkpointed"] else "none"
+    remark = "" if row["num_fitting"] else "  (the leanest: does not fit)"
     return (
-        f"{grid:>22}  {layout.sharding:<7} {checkpoints:<11} {layout.micro_sequences:>5} | {weights:>18.1f}"
-        f" {grads:>6.1f} {moments:>7.1f} {activations:>6.1f} {total:>6.1f} | {found.traffic.total_bytes / 1e9:>7.1f}"
-        f" {found.step_seconds:>9.3g} {found.exposed_seconds / found.step_seconds:>7.0%}"
-        f" {found.bubble_seconds / found.step_seconds:>6.0%} {useful:>6.0%}"
+        f"{start}{row['layout']:>22}  {row['sharding']:<7} {checkpoints:<11} {row['micro_sequences']:>5} |"
+        f" {memory} | {readable_bytes(round(row['sent_bytes'])):>8} {row['planned_step_milliseconds'] / 1e3:>9.3g}"
+        f" {row['exposed_fraction']:>7.0%} {row['bubble_fraction']:>6.0%} {row['useful_fraction']:>6.0%}{remark}"
     )
 
 
