@@ -1,4 +1,4 @@
-"""Make the page of the measurements: where time and memory of a step go, this machine's roofline, what sums lose."""
+"""Make the page of the measurements: where time and memory of a step go, attention, this machine's roofline, sums."""
 
 import dataclasses
 import sys
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.report.attention_tables import attention_section, compile_section
 from shared.report.markup import Html, tag, together
 from shared.report.parts import curves_figure, figure, headline, short_count, table
 from shared.report.plots import NARROW_INCHES, WIDTH_INCHES, Curve
@@ -17,12 +18,13 @@ from shared.store.artifacts import Store
 from shared.store.disk import readable_bytes
 from shared.store.kinds import read_runs
 
-INPUTS = {"table": "Runs"}
+INPUTS = {"table": "Runs", "attention": "Runs", "compiled": "Runs"}
 OUTPUTS = {"report": "Report"}
 PHASES = ("forward", "backward", "optimizer")
 CATEGORIES = ("parameters", "gradients", "optimizer", "activations")
 MIB = 2**20
 Rows = Sequence[Mapping[str, Any]]
+Curves = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class MeasurePage:
     """Which measurements to show."""
 
     runs: str = "measure-step"  # name or digest of the Runs of a2_systems.run.measure_step
+    attention: str = ""  # of a2_systems.run.measure_attention; empty: left out
+    compiled: str = ""  # of a2_systems.run.measure_compile; empty: left out
     name: str = "measure"  # the Report's name
     store: Path = Path("artifacts")  # where artifacts lie
 
@@ -40,33 +44,57 @@ PRESETS = {"default": MeasurePage()}
 def main(config: MeasurePage) -> None:
     """Publish the Report `config.name` and say where its page is."""
     store = Store(config.store)
-    runs = store.open(config.runs, "Runs")
-    rows, curves = read_runs(runs)
-    # Times are no part of a Runs' digest, so a second measurement would be taken for the first: they are told apart.
-    told = f"{runs.digest} {sum(row.get('step_seconds', 0.0) for row in rows)!r}"
-    publish(
-        store,
-        "shared.report.measure",
-        dataclasses.replace(config, runs=runs.digest),
-        {"table": runs.digest},
-        lambda folder: write_measurements(folder, rows, curves),
-        title=told,
+    found = {
+        role: store.open(name, "Runs")
+        for role, name in (
+            ("table", config.runs),
+            ("attention", config.attention),
+            ("compiled", config.compiled),
+        )
+        if name
+    }
+    digests = {role: artifact.digest for role, artifact in found.items()}
+    read = dataclasses.replace(
+        config,
+        runs=digests["table"],
+        attention=digests.get("attention", ""),
+        compiled=digests.get("compiled", ""),
     )
 
+    def write(folder: Path) -> Path:
+        rows, curves = read_runs(found["table"])
+        more = [
+            section(read_runs(found[role])[0], folder / "figures")
+            for role, section in (("attention", attention_section), ("compiled", compile_section))
+            if role in found
+        ]
+        return write_measurements(folder, rows, curves, more)
 
-def write_measurements(folder: Path, rows: Rows, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Path:
+    publish(store, "shared.report.measure", read, digests, write)
+
+
+def write_measurements(folder: Path, rows: Rows, curves: Curves, more: Sequence[Html] = ()) -> Path:
     """The page and its figures, in a folder; returns the page."""
-    steps = [row for row in rows if "step_flops" in row]
-    sections = [time_section(steps, folder / "figures"), memory_section(steps, curves, folder / "figures")]
-    sections += [
-        operators_section(rows),
-        machine_section(rows, folder / "figures"),
-        sums_section(rows, folder / "figures"),
-    ]
     lede = "Times as measured on this machine; bytes counted as tensors come and go, beside what the shape predicts."
     return write_page(
-        folder, "A training step, measured", headline("Measurements", "Where a step goes", lede), *sections
+        folder,
+        "A training step, measured",
+        headline("Measurements", "Where a step goes", lede),
+        *measured_sections(rows, curves, folder / "figures"),
+        *more,
     )
+
+
+def measured_sections(rows: Rows, curves: Curves, folder: Path) -> list[Html]:
+    """Time, memory, operators, roofline and sums, their figures in a folder."""
+    steps = [row for row in rows if "step_flops" in row]
+    return [
+        time_section(steps, folder),
+        memory_section(steps, curves, folder),
+        operators_section(rows),
+        machine_section(rows, folder),
+        sums_section(rows, folder),
+    ]
 
 
 def sizes(steps: Rows) -> list[str]:
@@ -119,7 +147,7 @@ def time_section(steps: Rows, folder: Path) -> Html:
     )
 
 
-def memory_section(steps: Rows, curves: Mapping[str, Sequence[Mapping[str, Any]]], folder: Path) -> Html:
+def memory_section(steps: Rows, curves: Curves, folder: Path) -> Html:
     """The largest step's timeline, and what was predicted beside what was found."""
     largest = max(steps, key=lambda row: row["peak_memory_bytes"])
     timeline = curves[largest["run"]]
