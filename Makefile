@@ -42,7 +42,7 @@ ready:
 	@$(set_up) --quiet
 
 ##@ Start here
-toy: ready ## text to tokenizer to trained model to stories and a report page, on two cores (TEXT=your own text)
+toy: ready ## text to tokenizer to trained model to stories, stage 2 in short, and pages; on two cores (TEXT=your own text)
 	@$(call journey,toy)
 
 test: ready ## every test that this machine can run, in at most ten minutes
@@ -97,7 +97,7 @@ a1: ready ## stage 1, the longer version
 a1-study: ready ## stage 1's experiments: rates, batches, ablations, divergence, sizes, tokenizers, the ladder; resumable, within two hours
 	@$(call journey,a1-study)
 
-a2: ready ## stage 2: the same training on one rank and on two, by two strategies; losses compared
+a2: ready ## stage 2: two ranks train what one trains, kernels against the oracle, speed and memory; one page of it all
 	@$(call journey,a2)
 
 data: ready ## fetch the public data set DATASET, verified, resumable, as a Corpus where it is text; alone: list them

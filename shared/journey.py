@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from shared.doors.load import lacking
+from shared.doors.load import WORKSPACE, is_release, lacking
 from shared.errors import WorkspaceError
 from shared.journeys import EXPERIMENTS, SCALES, SIZES, Step, journey
 from shared.runs.launch import INTERRUPTED, KINDS, Command, Launch, add_options, asked, launch
@@ -28,14 +28,17 @@ from shared.runs.launch import INTERRUPTED, KINDS, Command, Launch, add_options,
 # They keep unfinished work under `runs`.
 RESUMED = ("encode", "train_lm", "train_parallel", "ladder", *EXPERIMENTS)
 # They compute on a GPU, when jobs ask for any.
-ON_GPU = ("train_lm", "train_parallel", "evaluate_lm", "generate", "attention_probe", "ladder", *EXPERIMENTS)
+ON_GPU = (
+    *("train_lm", "train_parallel", "evaluate_lm", "generate", "attention_probe", "ladder", *EXPERIMENTS),
+    *("check_kernels", "measure_strategies", "measure_step", "measure_attention", "measure_compile"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a journey from the command line; the exit status of the first step that fails, or 0."""
     options = arguments().parse_args(argv)
     try:
-        steps = journey(options.name, options.scale, options.text)
+        steps = travelled(journey(options.name, options.scale, options.text))
         lent = lacking(step.program for step in steps)
         how = replace(asked(options), folder=Path(options.runs) / "launch")
     except WorkspaceError as error:
@@ -66,6 +69,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"({time.perf_counter() - step_began:.1f} s)", flush=True)
     print(f"\ndone in {time.perf_counter() - began:.0f} s")
     return 0
+
+
+def travelled(steps: list[Step]) -> list[Step]:
+    """The steps that can be made here: those that show the reference need it."""
+    if not is_release(WORKSPACE):
+        return steps
+    left_out = [step.purpose for step in steps if step.shows_reference]
+    if left_out:
+        print(f"left out, as a student release holds no solutions: {', '.join(left_out)}")
+    return [step for step in steps if not step.shows_reference]
 
 
 def arguments() -> argparse.ArgumentParser:

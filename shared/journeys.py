@@ -3,7 +3,7 @@
 What goes into a step's flags is what differs between journeys and scales; everything else is the programs' own presets.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared.errors import ConfigError
@@ -21,6 +21,7 @@ class Step:
     flags: tuple[str, ...] = ()
     takes_impl: bool = True
     ranks: int = 1  # more than one are started by torchrun
+    shows_reference: bool = False  # whatever IMPL says; a student release, which lacks it, goes without
 
 
 @dataclass(frozen=True)
@@ -100,28 +101,104 @@ def stage_one(size: Scale, name: str, text: str | None) -> list[Step]:
 
 
 def stage_two(size: Scale, name: str, text: str | None, scale: str) -> list[Step]:
-    """The same training on one rank and, spread in two ways, on two; on the token ids of `make toy`."""
+    """The same training on one rank and, spread in two ways, on two; on the token ids of `make toy`.
+
+    Then kernels against the oracle, where time and memory go, and a page of it all.
+    """
     base = journey_name("toy", scale, text)
-    # float32: in bfloat16 the order of sums would show, where only a mistake should
-    settings = f"--preset {size.train_preset} --shards {base} --model.vocab-size {size.vocab_size} --precision float32"
-    program = "a2_systems.run.train_parallel"
-    names = [f"{name}-one-rank", f"{name}-data-parallel", f"{name}-fsdp"]
+    plans = {"tiny": ("tiny",), "toy": ("toy", "8b")}[scale]
+    compiled = scale != "tiny"  # compilers take half a minute
+    shown = (
+        f"--training {name} --kernels {name}-kernels --strategies {name}-strategies --steps {name}-steps "
+        f"--attention {name}-attention --plans {' '.join(f'{name}-plan-{plan}' for plan in plans)}"
+    )
+    measured = [
+        *kernels_and_strategies(name, scale),
+        *(
+            step("what would fit", "a2_systems.run.plan", f"--preset {plan} --name {name}-plan-{plan}")
+            for plan in plans
+        ),
+        step(
+            "where a step goes",
+            "a2_systems.run.measure_step",
+            f"--preset {scale} --name {name}-steps",
+        ),
+        step(
+            "attention by size",
+            "a2_systems.run.measure_attention",
+            f"--preset {scale} --name {name}-attention",
+        ),
+        *(
+            [
+                step(
+                    "what a compiler brings",
+                    "a2_systems.run.measure_compile",
+                    f"--preset {scale} --name {name}-compiled",
+                )
+            ]
+            if compiled
+            else []
+        ),
+        step(
+            "a report page",
+            "shared.report.systems",
+            f"{shown} {f'--compiled {name}-compiled ' if compiled else ''}--name {name}",
+        ),
+    ]
     return [
         *stage_one(size, base, text)[:3],
-        step("on one rank", program, f"{settings} --strategy single --name {names[0]}"),
+        *same_training(size, base, name, ("bucketed", "fsdp"), size.train_preset),
+        *(replace(each, shows_reference=True) for each in measured),
+    ]
+
+
+def stage_two_in_short(size: Scale, base: str, scale: str) -> list[Step]:
+    """Stage 2's share of `make toy`: two ranks = one rank on a few steps, kernels, the timing table, and their page."""
+    name = f"{base}-systems"
+    steps = [
+        *same_training(size, base, name, ("fsdp",), {"toy": "short"}.get(scale, scale)),
+        *kernels_and_strategies(name, scale),
         step(
-            "on two, gradients averaged",
-            program,
-            f"{settings} --strategy bucketed --name {names[1]}",
+            "stage 2's report page",
+            "shared.report.systems",
+            f"--training {name} --kernels {name}-kernels --strategies {name}-strategies --name {name}",
+        ),
+    ]
+    return [replace(each, takes_impl=False, shows_reference=True) for each in steps]
+
+
+def same_training(size: Scale, base: str, name: str, strategies: tuple[str, ...], preset: str) -> list[Step]:
+    """One training on one rank, and on two with each strategy, on the shards `base`; compared as the Runs `name`."""
+    # float32: in bfloat16 the order of sums would show, where only a mistake should
+    settings = f"--preset {preset} --shards {base} --model.vocab-size {size.vocab_size} --precision float32"
+    program, alone = "a2_systems.run.train_parallel", f"{name}-one-rank"
+    names = {"bucketed": f"{name}-data-parallel", "fsdp": f"{name}-fsdp"}
+    purposes = {"bucketed": "on two, gradients averaged", "fsdp": "on two, everything shared out"}
+    logs = " ".join([alone, *(names[strategy] for strategy in strategies)])
+    return [
+        step("on one rank", program, f"{settings} --strategy single --name {alone}"),
+        *(
+            step(
+                purposes[strategy],
+                program,
+                f"{settings} --strategy {strategy} --name {names[strategy]}",
+                ranks=2,
+            )
+            for strategy in strategies
+        ),
+        step("the same training?", "a2_systems.run.compare_training", f"--logs {logs} --name {name}"),
+    ]
+
+
+def kernels_and_strategies(name: str, scale: str) -> list[Step]:
+    """Every kernel against float64, and every way of spreading on two ranks, timed."""
+    return [
+        step("kernels against the oracle", "a2_systems.run.check_kernels", f"--name {name}-kernels"),
+        step(
+            "speed and memory of every strategy",
+            "a2_systems.run.measure_strategies",
+            f"--preset {scale} --name {name}-strategies",
             ranks=2,
-        ),
-        step(
-            "on two, everything shared out", program, f"{settings} --strategy fsdp --name {names[2]}", ranks=2
-        ),
-        step(
-            "the same training?",
-            "a2_systems.run.compare_training",
-            f"--logs {' '.join(names)} --name {name}",
         ),
     ]
 
@@ -224,7 +301,8 @@ def journey(name: str, scale: str, text: str | None) -> list[Step]:
         return stage_two(SIZES[name][scale], run_name, text, scale)
     if name == "a1-study":
         return stage_one_study(SIZES[name][scale], run_name, text, scale)
-    return stage_one(SIZES[name][scale], run_name, text)
+    steps = stage_one(SIZES[name][scale], run_name, text)
+    return [*steps, *stage_two_in_short(SIZES[name][scale], run_name, scale)] if name == "toy" else steps
 
 
 def journey_name(name: str, scale: str, text: str | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from a2_systems.configs import MEASURE_STRATEGIES
 from shared import journey
 from shared.errors import ConfigError
 from shared.store.artifacts import Store
@@ -15,6 +16,8 @@ from shared.store.kinds import read_eval_report, read_report, read_runs, read_sa
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "toy-tiny"
+pytestmark = pytest.mark.timeout(900)  # a journey of thirteen programs, beside whatever else the machine does
+KERNELS = {"attention by tiles", "Triton attention", "Triton RMSNorm", "last layer and loss"}
 
 
 def travel(folder: Path, *flags: str, name: str = "toy") -> subprocess.CompletedProcess[str]:
@@ -59,15 +62,56 @@ def test_the_same_again_is_recognised_step_by_step(travelled):
     assert again.stdout.count("unchanged:") == len(journey.journey("toy", "tiny", None))
 
 
-def test_two_ranks_train_what_one_trains(travelled):
-    """By torchrun, as two processes: the third step of stage 2's journey fails where losses differ."""
+def test_two_ranks_train_what_one_trains_and_stage_twos_page_shows_all_of_it(travelled):
+    """By torchrun, as two processes: a step of stage 2's journey fails where losses differ, or a kernel is wrong."""
     folder, _ = travelled
     done = travel(folder, name="a2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the same training" in done.stdout
-    rows, _ = read_runs(Store(folder / "artifacts").open("a2-tiny", "Runs"))
+    store = Store(folder / "artifacts")
+    rows, _ = read_runs(store.open("a2-tiny", "Runs"))
     assert [row["strategy"] for row in rows] == ["single", "bucketed", "fsdp"]
     assert all(row["losses_compared"] == rows[0]["losses_compared"] > 10 for row in rows)
+    kernels, _ = read_runs(store.open("a2-tiny-kernels", "Runs"))
+    assert {row["kernel"] for row in kernels} == KERNELS
+    page = read_report(store.open("a2-tiny", "Report")).read_text(encoding="utf-8")
+    headings = (
+        "Two ranks = one rank",
+        "Kernels against the oracle",
+        "Ways of spreading",
+        "What would fit",
+        "Time",
+    )
+    for heading in (*headings, "Memory", "Operators", "Roofline", "Attention"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "src=" not in page.replace('src="measured/cost.js"', "")  # nothing is loaded from elsewhere
+
+
+def test_stage_twos_share_of_the_toy_compares_ranks_kernels_and_strategies(travelled):
+    folder, printed = travelled
+    store = Store(folder / "artifacts")
+    assert "the same training" in printed
+    rows, _ = read_runs(store.open(f"{TINY}-systems", "Runs"))
+    assert [row["strategy"] for row in rows] == ["single", "fsdp"]
+    kernels, _ = read_runs(store.open(f"{TINY}-systems-kernels", "Runs"))
+    assert {row["kernel"] for row in kernels} == KERNELS
+    assert {row["outcome"] for row in kernels} == {"right"}
+    spread, _ = read_runs(store.open(f"{TINY}-systems-strategies", "Runs"))
+    assert [row["run"] for row in spread] == list(MEASURE_STRATEGIES["tiny"].strategies)
+    page = read_report(store.open(f"{TINY}-systems", "Report"))
+    assert f"open in a browser: {page}" in printed
+
+
+def test_a_student_release_goes_without_what_shows_the_reference(monkeypatch, capsys):
+    monkeypatch.setattr(journey, "is_release", lambda root: True)
+    monkeypatch.setattr(journey, "lacking", lambda programs: [])
+    assert journey.main(["toy", "--scale", "tiny", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "a2_systems" not in printed
+    assert "left out, as a student release holds no solutions: on one rank, " in printed
+    assert printed.count("python -m") == sum(
+        not step.shows_reference for step in journey.journey("toy", "tiny", None)
+    )
 
 
 def test_the_printed_commands_are_the_ones_that_ran(travelled):
@@ -173,11 +217,14 @@ def test_a_mistyped_journey_finds_its_neighbour(name, scale, text, word):
 def test_every_journey_names_presets_that_exist(name, scale):
     from a1_basics import studies
     from a1_basics.configs import EVALUATE_LM, GENERATE, LADDER_RUNS, TOKENIZER_SWEEP, TRAIN_LM
-    from a2_systems.configs import TRAIN_PARALLEL
+    from a2_systems import configs as systems
     from shared.corpora.make import PRESETS as CORPORA
 
     known = {"train_lm": TRAIN_LM, "evaluate_lm": EVALUATE_LM, "generate": GENERATE, "ladder": LADDER_RUNS}
-    known |= {"tokenizer_sweep": TOKENIZER_SWEEP, "make": CORPORA, "train_parallel": TRAIN_PARALLEL}
+    known |= {"tokenizer_sweep": TOKENIZER_SWEEP, "make": CORPORA, "train_parallel": systems.TRAIN_PARALLEL}
+    known |= {"plan": systems.PLAN, "measure_step": systems.MEASURE_STEP}
+    known |= {"measure_strategies": systems.MEASURE_STRATEGIES}
+    known |= {"measure_attention": systems.MEASURE_ATTENTION, "measure_compile": systems.MEASURE_COMPILE}
     known |= {experiment: getattr(studies, experiment.upper()) for experiment in journey.EXPERIMENTS}
     for step in journey.journey(name, scale, None):
         program = step.program.rsplit(".", 1)[1]
