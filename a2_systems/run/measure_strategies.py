@@ -22,11 +22,11 @@ from a2_systems.measure.memory import CATEGORIES, LiveMemory
 from a2_systems.measure.publish import Measurement
 from a2_systems.measure.timer import BACKWARD, time_calls
 from a2_systems.measure.waiting import waiting
-from a2_systems.parallel.parallelize import parallelize
+from a2_systems.parallel.parallelize import OnOneRank, parallelize
 from shared import accounting
 from shared.device import autocast, pick_device, pick_precision
 from shared.doors.resolve import door
-from shared.doors.systems import Spread, Strategy, StrategyName
+from shared.doors.systems import TAKERS, Spread, Strategy, StrategyName
 from shared.errors import ConfigError
 from shared.runs.program import run_program
 from shared.runs.ranks import Ranks, joined
@@ -111,7 +111,7 @@ def measured_here(config: MeasureStrategies, name: StrategyName, ranks: Ranks, d
     tokens = torch.randint(config.model.vocab_size, (config.batch_size, config.model.context_length + 1))
     rows = slice(None) if name == SINGLE else slice(ranks.rank, None, ranks.num_ranks)
     inputs, targets = (part[rows].clone().to(device) for part in (tokens[:, :-1], tokens[:, 1:]))
-    spread = parallelize(model, optimizer, Strategy(name, config.bucket_size_mb))
+    spread = spread_out(config, name, model, optimizer)
     dtype = pick_precision(config.precision, device)
     exposed: list[float | None] = []
 
@@ -132,6 +132,16 @@ def measured_here(config: MeasureStrategies, name: StrategyName, ranks: Ranks, d
     row: Row = {"step_seconds": timing.spread.median, "exposed_seconds": median(waits) if waits else None}
     row["peak_memory_bytes"] = live.peak_bytes
     return row | {f"at_peak_{category}_memory_bytes": size for category, size in live.at_peak.items()}
+
+
+def spread_out(
+    config: MeasureStrategies, name: StrategyName, model: nn.Module, optimizer: optim.Optimizer
+) -> Spread:
+    """The model and its optimizer over all ranks; on this one alone for `single`, which a group would refuse."""
+    if name == SINGLE:
+        return OnOneRank(model, optimizer)
+    strategy = Strategy(name, config.bucket_size_mb) if name in TAKERS["bucket_size_mb"] else Strategy(name)
+    return parallelize(model, optimizer, strategy)
 
 
 def one_step(
