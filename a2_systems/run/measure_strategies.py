@@ -26,7 +26,7 @@ from a2_systems.parallel.parallelize import OnOneRank, parallelize
 from shared import accounting
 from shared.device import autocast, pick_device, pick_precision
 from shared.doors.resolve import door
-from shared.doors.systems import TAKERS, Spread, Strategy, StrategyName
+from shared.doors.systems import TAKERS, Strategy, StrategyName
 from shared.errors import ConfigError
 from shared.runs.program import run_program
 from shared.runs.ranks import Ranks, joined
@@ -136,7 +136,7 @@ def measured_here(config: MeasureStrategies, name: StrategyName, ranks: Ranks, d
 
 def spread_out(
     config: MeasureStrategies, name: StrategyName, model: nn.Module, optimizer: optim.Optimizer
-) -> Spread:
+) -> Any:
     """The model and its optimizer over all ranks; on this one alone for `single`, which a group would refuse."""
     if name == SINGLE:
         return OnOneRank(model, optimizer)
@@ -145,7 +145,7 @@ def spread_out(
 
 
 def one_step(
-    spread: Spread,
+    spread: Any,  # one of stage 2: forward and backward are called one by one, so that phases can be told apart
     inputs: Tensor,
     targets: Tensor,
     dtype: torch.dtype,
