@@ -17,6 +17,7 @@ from jaxtyping import Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn, optim
 
+from a2_systems.parallel.evaluation import evaluate_on_ranks
 from shared import accounting
 from shared.device import autocast, peak_flops_per_second, pick_device, pick_precision
 from shared.doors.protocols import Attend, BasicsDoor, TrainJob
@@ -125,13 +126,16 @@ def run_spread(
 
     def validation_loss(state: SpreadState) -> Mapping[str, float]:
         spread.model.eval()
-        found = parts.evaluate_model(
-            spread.model,
+        # of each rank's own rows, or of all together where they read the same: the same text on any number of ranks
+        readers = ranks if multiple == ranks.num_ranks * job.microbatches else Ranks()
+        size = job.batch_size // multiple
+        found = evaluate_on_ranks(
+            lambda some: parts.evaluate_model(spread.model, some, token_bytes, context_length, size),
             val_tokens,
-            token_bytes,
             context_length,
-            job.batch_size // multiple,
-            max_batches=job.evaluate_batches * multiple,  # the same text on any number of ranks
+            size,
+            job.evaluate_batches * multiple,
+            readers,
         )
         spread.model.train()
         return {runner.VALIDATION_LOSS: found.nats_per_token, "validation_bits_per_byte": found.bits_per_byte}
