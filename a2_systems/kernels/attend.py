@@ -82,7 +82,8 @@ def best_attention(
     """
     is_for_kernels = queries.dtype != torch.float64 and queries.shape[-1] == values.shape[-1] <= 256
     if queries.is_cuda and is_for_kernels:
-        return triton_attention(layer, queries, keys, values)
+        # under autocast RoPE leaves float32, and torch's kernel would take all three in the lower precision
+        return triton_attention(layer, queries.to(values.dtype), keys.to(values.dtype), values)
     return sdpa_attention(layer, queries, keys, values)
 
 

@@ -4,6 +4,7 @@ Whoever solved a problem trains with the solution, without having to write the h
 write that gets it. What is missing is the reference's.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -108,15 +109,18 @@ class SpreadByDoor(OnOneRank):
         return None
 
 
-def own_attention(systems: SystemsDoor, device: torch.device) -> Attend | None:
-    """What an implementation has of its own for the model's slot: its hook, or its FlashAttention for this device."""
+def attention_for(systems: SystemsDoor, model: nn.Module, device: torch.device) -> Attend | None:
+    """The door's kernel for the model's slot, or an implementation's own FlashAttention for this device.
+
+    None for a model without a slot: it runs its own.
+    """
+    if "attend" not in inspect.signature(model.forward).parameters:
+        return None
     own = own_functions(systems)
-    if "attention_kernel" in own:
-        return systems.attention_kernel()
     is_triton = device.type == "cuda"
     name = f"get_flashattention_autograd_function_{'triton' if is_triton else 'pytorch'}"
-    if name not in own:
-        return None
+    if "attention_kernel" in own or name not in own:
+        return systems.attention_kernel()
     apply: Any = getattr(systems, name)().apply
 
     def attend(

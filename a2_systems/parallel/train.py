@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from a2_systems.parallel.by_door import own_attention, spread_by
+from a2_systems.parallel.by_door import attention_for, spread_by
 from a2_systems.parallel.training import adamw, fresh_model, held_by_all, rank_device, run_spread
 from shared.doors.resolve import door, source_roots
 from shared.doors.settings import check_ranges, check_shape
@@ -37,6 +37,7 @@ def train_parallel(job: ParallelJob) -> ParallelTraining | None:
         return None
     parts, systems = door("a1_basics", job.impl), door("a2_systems", job.impl)
     model = fresh_model(job, parts)
+    attend = attention_for(systems, model, rank_device(job))
     spread = spread_by(systems, model, adamw(job, parts, model), job.spread)
     del model  # of which a rank of a pipeline keeps its stages only
     result = run_spread(
@@ -48,7 +49,7 @@ def train_parallel(job: ParallelJob) -> ParallelTraining | None:
         read_tokenizer(tokenizer).token_bytes(),
         job.runs / f"{job.name}-{keys.checkpoint[:12]}",
         config=recorded(job),
-        attend=own_attention(systems, rank_device(job)),
+        attend=attend,
     )
     weights, held = spread.weights(), held_by_all(spread, ranks)
     if not ranks.is_lead:

@@ -8,7 +8,9 @@ from collections import Counter
 import pytest
 import torch
 
-from a2_systems.parallel.by_door import SpreadByDoor, own_attention, spread_by
+from a2_systems import adapters
+from a2_systems.kernels.attend import best_attention
+from a2_systems.parallel.by_door import SpreadByDoor, attention_for, spread_by
 from a2_systems.parallel.parallelize import OnOneRank
 from shared.doors.resolve import door
 from shared.doors.systems import Strategy
@@ -33,6 +35,13 @@ PARTS = {
     "step": sharded_round_robin_by_size.Sharded,
     "forward": flash_one_sequence_at_a_time.Flash,
 }
+
+
+class Slot(torch.nn.Module):
+    """A model that takes an `attend`."""
+
+    def forward(self, token_ids, attend=None):
+        return token_ids
 
 
 @pytest.fixture
@@ -125,7 +134,8 @@ def attention_kernel():
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     assert isinstance(spread_by(systems, model, optimizer, Strategy("overlap")), OnOneRank)
-    assert own_attention(systems, torch.device("cpu")) is max
+    assert attention_for(systems, Slot(), torch.device("cpu")) is max
+    assert attention_for(systems, model, torch.device("cpu")) is None
 
 
 def test_what_is_missing_is_the_references(tmp_path):
@@ -134,11 +144,11 @@ def test_what_is_missing_is_the_references(tmp_path):
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     assert not isinstance(spread_by(systems, model, optimizer, Strategy("single")), SpreadByDoor)
-    assert own_attention(systems, torch.device("cpu")) is None
+    assert attention_for(systems, Slot(), torch.device("cpu")) is best_attention
 
 
 def test_shared_heads_and_mixed_precision_reach_the_solution_as_it_wants_them(solved):
-    attend = own_attention(door("a2_systems", solved.impl), torch.device("cpu"))
+    attend = attention_for(door("a2_systems", solved.impl), Slot(), torch.device("cpu"))
     queries = torch.randn(2, 4, 5, 8)
     keys, values = torch.randn(2, 2, 5, 8), torch.randn(2, 2, 5, 8, dtype=torch.bfloat16)
     wanted = torch.nn.functional.scaled_dot_product_attention(
@@ -147,3 +157,22 @@ def test_shared_heads_and_mixed_precision_reach_the_solution_as_it_wants_them(so
     out = attend(0, queries, keys, values)
     assert out.dtype == torch.bfloat16
     torch.testing.assert_close(out.float(), wanted, atol=3e-2, rtol=3e-2)  # keys rounded to 8 bits
+
+
+def test_the_kernel_of_the_door_is_what_runs(job, monkeypatch):
+    """On a GPU that is Triton's; on a CPU torch's, as the model would take by itself."""
+    spread = dataclasses.replace(job, strategy="bucketed", steps=4, checkpoint_every_steps=0)
+
+    def counting(rank):
+        calls = []
+
+        def counted(layer, *heads):
+            calls.append(layer)
+            return best_attention(layer, *heads)
+
+        monkeypatch.setattr(adapters, "best_attention", counted)
+        train(spread)
+        return calls
+
+    assert on_ranks(2, counting) == [[0] * 4] * 2
+    expect_same_losses(losses(spread), alone(dataclasses.replace(spread, strategy="single")))
