@@ -49,6 +49,29 @@ TRAIN_PARALLEL = {
         strategy="fsdp",
         compute_dtype="bfloat16",
     ),
+    # Stage 1's preset of this name, its batch cut into fewer pieces, for eight ranks read them at once.
+    "gpt2_124m": ParallelJob(
+        model=ModelConfig(
+            vocab_size=50_257,
+            context_length=1024,
+            d_model=768,
+            num_layers=12,
+            num_heads=12,
+            d_ff=2048,  # three matrices of this width cost what GPT-2's two of 3072 do
+            tied_embeddings=True,
+        ),
+        shards="fineweb_edu",  # of FineWeb-Edu's 10B-token sample, by the tokenizer of GPT-2
+        name="parallel-gpt2",
+        steps=19_073,  # of 524,288 tokens each: 10 billion
+        batch_size=512,
+        microbatches=4,  # of 16 sequences on each of eight cards; on fewer give --microbatches 32 / cards
+        max_learning_rate=6e-4,
+        min_learning_rate=6e-5,
+        warmup_steps=700,
+        evaluate_every_steps=250,
+        evaluate_batches=20,
+        checkpoint_every_steps=500,
+    ),
 }
 
 

@@ -137,6 +137,16 @@ def training_bytes(config: ModelConfig) -> int:
     return 4 * BYTES_PER_FLOAT32 * parameters(config).total
 
 
+def shared_training_bytes(config: ModelConfig, strategy: str, ranks: int) -> float:
+    """Of `training_bytes` what each of several data-parallel ranks holds.
+
+    Copies hold all, with `zero1` the moments are shared out, with `fsdp` everything.
+    """
+    weights = BYTES_PER_FLOAT32 * parameters(config).total
+    copied = {"zero1": 2, "fsdp": 0}.get(strategy, 4)
+    return weights * (copied + (4 - copied) / ranks)
+
+
 def activation_bytes(config: ModelConfig, batch_size: int, seq: int, bytes_per_element: int = 4) -> int:
     """Bytes kept for the backward pass with a fused attention kernel: an estimate, not a bound.
 
@@ -236,6 +246,16 @@ def autocast_kept_bytes(config: ModelConfig, batch_size: int, seq: int) -> int:
     read_by_head = (BYTES_PER_FLOAT32 - BYTES_PER_BFLOAT16) * batch_size * seq * config.d_model
     ends = ends_kept_bytes(config, batch_size, seq) - read_by_head
     return config.num_layers * block + ends + BYTES_PER_BFLOAT16 * matrices
+
+
+def autocast_step_bytes(config: ModelConfig, batch_size: int, seq: int) -> int:
+    """The same early in the backward pass: with the logits as the head made them and, in float32, two gradients.
+
+    The gradient of the log-probabilities, and that of the logits made of it.
+    """
+    logits = batch_size * seq * config.vocab_size
+    kept = autocast_kept_bytes(config, batch_size, seq)
+    return kept + (BYTES_PER_BFLOAT16 + 2 * BYTES_PER_FLOAT32) * logits
 
 
 def grouped_checkpoints_bytes(num_blocks: int, group: int, input_bytes: int, block_bytes: int) -> int:

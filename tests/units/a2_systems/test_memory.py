@@ -16,6 +16,7 @@ from a2_systems.measure.memory import (
     cuda_snapshot,
     predicted_bytes,
 )
+from shared import accounting
 from shared.device import autocast
 from shared.doors.protocols import ModelConfig
 
@@ -61,6 +62,22 @@ def test_predicted_bytes_are_those_of_a_real_step(name, batch, seq, dtype):
         }
         optimizer.zero_grad(set_to_none=True)
         assert live.now[GRADIENTS] == 0
+
+
+def test_the_backward_pass_begins_with_logits_and_their_gradients():
+    """The peak of a step whose vocabulary is large: what is kept, the logits, their gradients."""
+    config = ModelConfig(4000, 32, 16, 1, 2, 40)
+    model = build_model(config)
+    optimizer = get_adamw_cls()(model.parameters())
+    ids = torch.randint(0, config.vocab_size, (4, 32))
+    with LiveMemory() as live:
+        live.own(model, optimizer)
+        weights = live.now[PARAMETERS]
+        with autocast(ids.device, torch.bfloat16):
+            logits = model(ids)
+        cross_entropy(logits.flatten(0, -2).float(), ids.flatten()).backward()
+    predicted = accounting.autocast_step_bytes(config, 4, 32)
+    assert live.peak_bytes - weights == pytest.approx(predicted, rel=0.02)  # beside them, small temporaries
 
 
 def test_the_peak_and_what_it_was_made_of():

@@ -9,8 +9,11 @@ import threading
 import pytest
 import torch
 
+from a2_systems.configs import TRAIN_PARALLEL
 from a2_systems.parallel import train as by_ranks
 from a2_systems.parallel.training import SpreadState
+from a2_systems.run.train_parallel import plan
+from shared import accounting
 from shared.doors.protocols import ModelConfig
 from shared.doors.resolve import door
 from shared.doors.systems import ParallelJob
@@ -175,3 +178,26 @@ def test_a_batch_that_ranks_cannot_share_is_refused(job):
             train(spread)
 
     on_ranks(2, refused)
+
+
+def test_the_plan_tells_what_each_of_several_cards_holds_and_how_long_they_take():
+    preset = TRAIN_PARALLEL["gpt2_124m"]
+    plans = {
+        name: plan(dataclasses.replace(preset, strategy=name, microbatches=32))
+        for name in ("bucketed", "zero1", "fsdp")
+    }
+    for found in plans.values():
+        assert found["parameters"] == accounting.parameters(preset.model).total
+        assert found["train_tokens"] == pytest.approx(1e10, rel=0.01)
+        for ranks in (2, 4, 8):
+            assert found[f"{ranks}_h100s_expected_seconds"] == found["h100_expected_seconds"] / ranks
+    of_eight = [found["each_of_8_h100s_memory_bytes"] for found in plans.values()]
+    moments, weights = (kinds * 4 * found["parameters"] for kinds in (2, 2))  # with their gradients
+    assert of_eight[0] - of_eight[1] == pytest.approx(moments * 7 / 8)
+    assert of_eight[1] - of_eight[2] == pytest.approx(weights * 7 / 8)
+    assert (
+        len({found["h100_memory_bytes"] for found in plans.values()}) == 1
+    )  # one card has nobody to share with
+    assert "give more --microbatches" in plan(preset)["h100_memory_bytes"]
+    assert plan(preset)["each_of_8_h100s_memory_bytes"] < 80e9
+    assert "h100_memory_bytes" not in plan(dataclasses.replace(preset, strategy="tensor"))
