@@ -7,6 +7,7 @@ Source: [roofline-2009] section 3.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -54,15 +55,33 @@ class Operation:
 
 
 def measured_peaks(
-    device: torch.device, dtype: torch.dtype, *, size: int = 1024, copy_bytes: int = 2**27
+    device: torch.device, dtype: torch.dtype, *, size: int | None = None, copy_bytes: int | None = None
 ) -> Peaks:
-    """The best of some matrix products and copies; the copy is larger than any cache, and reads and writes."""
+    """The best of some matrix products and copies; the copy reads and writes, and is larger than the last cache.
+
+    On a GPU a small product is over before the next is launched, and waiting for one call costs as much again: products
+    are large there, and many calls go out between two looks at the clock.
+    """
+    size = size or (8192 if device.type == "cuda" else 1024)
+    copy_bytes = copy_bytes or max(2**27, 4 * last_cache_bytes(device))
+    calls = 20 if device.type == "cuda" else 1
     left = torch.randn(size, size, device=device).to(dtype)
     source = torch.empty(copy_bytes, dtype=torch.uint8, device=device).fill_(1)
     target = torch.empty_like(source)
-    product = time_calls(lambda: left @ left, device=device, warmups=2, repeats=5)
-    copy = time_calls(lambda: target.copy_(source), device=device, warmups=1, repeats=5)
-    return Peaks(2 * size**3 / min(product.seconds), 2 * copy_bytes / min(copy.seconds))
+    products = time_calls(lambda: [left @ left for _ in range(calls)], device=device, warmups=2, repeats=5)
+    copies = time_calls(
+        lambda: [target.copy_(source) for _ in range(calls)], device=device, warmups=1, repeats=5
+    )
+    return Peaks(calls * 2 * size**3 / min(products.seconds), calls * 2 * copy_bytes / min(copies.seconds))
+
+
+def last_cache_bytes(device: torch.device, system: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Bytes of the largest cache that a core or the GPU has; 0 where the machine does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).L2_cache_size
+    units = {"K": 2**10, "M": 2**20, "G": 2**30}
+    told = [file.read_text().strip() for file in system.glob("index*/size")]
+    return max((int(text[:-1]) * units[text[-1]] for text in told if text[-1:] in units), default=0)
 
 
 def measured_operations(

@@ -125,6 +125,21 @@ def test_peaks_and_operations_are_measured():
     assert all(each.fraction(peaks) > 0 and each.least_seconds(peaks) > 0 for each in operations)
 
 
+def test_the_copy_of_the_roofline_is_larger_than_the_largest_cache(tmp_path, monkeypatch):
+    for number, size in enumerate(("32K", "2048K", "260M")):
+        (tmp_path / f"index{number}").mkdir()
+        (tmp_path / f"index{number}" / "size").write_text(f"{size}\n")
+    assert roofline.last_cache_bytes(CPU, tmp_path) == 260 * 2**20
+    assert roofline.last_cache_bytes(CPU, tmp_path / "nothing told") == 0
+    copied = []
+    monkeypatch.setattr(roofline, "last_cache_bytes", lambda device: 40 * 2**20)
+    monkeypatch.setattr(
+        roofline, "time_calls", lambda work, **_: copied.append(work()) or timer.Timing((1.0,))
+    )
+    roofline.measured_peaks(CPU, torch.float32, size=8)
+    assert copied[1][0].nbytes == 160 * 2**20
+
+
 def test_the_four_loops_lose_what_their_formats_lose():
     sums = accumulation.the_four_loops()
     term = torch.tensor(accumulation.TERM, dtype=torch.float16).item()
