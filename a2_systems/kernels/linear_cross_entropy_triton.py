@@ -45,6 +45,9 @@ def losses_in_place(
 @jit
 def _loss_kernel(logits, targets, losses, row_stride, VOCAB: tl.constexpr, BLOCK: tl.constexpr,
                  WANTS_GRADIENT: tl.constexpr):  # fmt: skip
+    WHOLE: tl.constexpr = (
+        VOCAB // BLOCK * BLOCK
+    )  # without a mask, of an odd size most often, loads are eight wide
     row = tl.program_id(0)
     start = logits + row.to(tl.int64) * row_stride
     target = tl.load(targets + row)
@@ -55,21 +58,36 @@ def _loss_kernel(logits, targets, losses, row_stride, VOCAB: tl.constexpr, BLOCK
     # One running maximum and sum for each place of the block; the block's are put together once, at the end.
     largest = tl.full([BLOCK], float("-inf"), tl.float32)
     sums = tl.zeros([BLOCK], tl.float32)
-    for first in range(0, VOCAB, BLOCK):
-        scores = tl.load(start + first + columns, mask=first + columns < VOCAB, other=float("-inf"))
-        scores = scores.to(tl.float32) * LOG2_E
-        higher = tl.maximum(largest, scores)
-        reference = tl.where(
-            higher == float("-inf"), 0.0, higher
-        )  # nothing yet: -inf minus -inf is no number
-        sums = sums * tl.math.exp2(largest - reference) + tl.math.exp2(scores - reference)
-        largest = higher
+    for first in range(0, WHOLE, BLOCK):
+        largest, sums = _counted(largest, sums, tl.load(start + first + columns))
+    if WHOLE < VOCAB:
+        rest = tl.load(start + WHOLE + columns, mask=WHOLE + columns < VOCAB, other=float("-inf"))
+        largest, sums = _counted(largest, sums, rest)
     top = tl.max(largest, 0)
     log2_sum = top + tl.math.log2(tl.sum(sums * tl.math.exp2(largest - top), 0))
     tl.store(losses + row, log2_sum * LN_2 - at_target)
     if WANTS_GRADIENT:
-        for first in range(0, VOCAB, BLOCK):
+        for first in range(0, WHOLE, BLOCK):
             places = first + columns
-            scores = tl.load(start + places, mask=places < VOCAB, other=0.0).to(tl.float32)
-            gradient = tl.math.exp2(scores * LOG2_E - log2_sum) - tl.where(places == target, 1.0, 0.0)
-            tl.store(start + places, rounded(gradient, logits.dtype.element_ty), mask=places < VOCAB)
+            gradient = _gradient(tl.load(start + places), log2_sum, places == target)
+            tl.store(start + places, rounded(gradient, logits.dtype.element_ty))
+        if WHOLE < VOCAB:
+            places = WHOLE + columns
+            is_inside = places < VOCAB
+            scores = tl.load(start + places, mask=is_inside, other=0.0)
+            gradient = _gradient(scores, log2_sum, places == target)
+            tl.store(start + places, rounded(gradient, logits.dtype.element_ty), mask=is_inside)
+
+
+@jit
+def _counted(largest, sums, logits):
+    """The running maxima, in units of log2, and sums with one more block of logits."""
+    scores = logits.to(tl.float32) * LOG2_E
+    higher = tl.maximum(largest, scores)
+    reference = tl.where(higher == float("-inf"), 0.0, higher)  # nothing yet: -inf minus -inf is no number
+    return higher, sums * tl.math.exp2(largest - reference) + tl.math.exp2(scores - reference)
+
+
+@jit
+def _gradient(logits, log2_sum, is_target):
+    return tl.math.exp2(logits.to(tl.float32) * LOG2_E - log2_sum) - tl.where(is_target, 1.0, 0.0)
