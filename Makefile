@@ -115,7 +115,7 @@ bench: ready ## speed against alternatives, in interleaved pairs with a control,
 gpu-test: ## are the GPU kernels right? every case against float64 (needs torch and triton alone; .venv when there is one)
 	@$(gpu_python) -m a2_systems.gpu.test $(ARGS)
 
-gpu-bench: ## how fast are the GPU kernels? against SDPA by backend, flex_attention and eager torch
+gpu-bench: ## how fast are the GPU kernels, against SDPA by backend, flex_attention and eager torch? and training (ARGS=--tune: tile sizes)
 	@$(gpu_python) -m a2_systems.gpu.bench $(ARGS)
 
 ##@ Check

@@ -18,7 +18,6 @@ import triton
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from a2_systems.gpu.cases import written_out
 from a2_systems.gpu.targets import OURS, Shape, Timing, bench_shapes, interleaved, table, verdicts
 from a2_systems.gpu.test import NO_DEVICE, write
 from a2_systems.gpu.training import Step, training_line, training_rows, training_verdict
@@ -27,6 +26,7 @@ from a2_systems.kernels.flash_triton import TritonFlashAttention
 from a2_systems.kernels.linear_cross_entropy import linear_cross_entropy, plain_linear_cross_entropy
 from a2_systems.kernels.rms_norm import plain_rms_norm
 from a2_systems.kernels.rms_norm_triton import TritonRMSNorm
+from a2_systems.kernels.written_out import written_out
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 EAGER_SCORE_BYTES = 8 * 2**30  # a score matrix beyond this is not tried: eager keeps several

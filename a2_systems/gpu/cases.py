@@ -4,7 +4,6 @@ The truth is attention in float64. A kernel may err at most twice as much as tor
 the output and in each gradient, and must give the same bits twice. Such cases run in Triton's interpreter too, smaller.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
@@ -21,6 +20,7 @@ from a2_systems.kernels.flash_triton import (
     flash_forward,
 )
 from a2_systems.kernels.flash_triton_tiles import Tiles, candidates
+from a2_systems.kernels.written_out import written_out
 
 OUTPUTS = ("O", "dQ", "dK", "dV")
 ERROR_OF_SDPA = 2.0  # times: what was asked for
@@ -141,14 +141,6 @@ def seen(case: Case, documents: Tensor | None, device: str) -> Tensor | None:
         of_queries = documents[:, case.k_len - case.q_len :]
         mask = mask & (of_queries[:, None, :, None] == documents[:, None, None, :])
     return mask
-
-
-def written_out(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention as its equation says it."""
-    scores = q @ k.mT / math.sqrt(q.shape[-1])
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
-    return torch.softmax(scores, dim=-1) @ v
 
 
 def with_gradients(

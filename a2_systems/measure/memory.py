@@ -161,8 +161,12 @@ class LiveMemory(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        given = {
+            leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)
+        }
         for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and leaf.untyped_storage()._cdata not in self._known:
+            # A view of what came from outside was not made here.
+            if isinstance(leaf, Tensor) and leaf.untyped_storage()._cdata not in given | self._known.keys():
                 self._count(leaf, ACTIVATIONS)
         return result
 

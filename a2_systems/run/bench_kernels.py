@@ -7,17 +7,18 @@ against all logits at once. Where there is a GPU the Triton kernels run, RMSNorm
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakIdKeyDictionary
 
 from a2_systems.kernels.flash_tiled import FlashAttention
 from a2_systems.kernels.linear_cross_entropy import linear_cross_entropy, plain_linear_cross_entropy
 from a2_systems.kernels.rms_norm import plain_rms_norm, rms_norm
+from a2_systems.kernels.written_out import written_out
+from a2_systems.measure.memory import LiveMemory
 from shared.device import pick_device, synchronize
 from shared.runs.bench import Bench, heading, run_benches, write_table
 from shared.runs.program import run_program
@@ -58,13 +59,6 @@ def both_ways(function: Callable[..., Tensor], *inputs: Any) -> Callable[[], Out
     return call
 
 
-def written_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention with its whole matrix of scores."""
-    hidden = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
-    scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(hidden, -torch.inf)
-    return torch.softmax(scores, dim=-1) @ v
-
-
 def fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """torch's own attention."""
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -98,14 +92,16 @@ def benches(config: BenchKernels) -> list[Bench]:
         synchronize(device)
 
     attention = [randn(1, 4, config.length, 64) for _ in range(3)]
+    seen = torch.ones(config.length, config.length, dtype=torch.bool, device=device).tril()
     rows, gain = randn(config.num_tokens, config.d_model), randn(config.d_model)
     weight = randn(config.vocab_size, config.d_model) / config.d_model**0.5
     targets = torch.randint(config.vocab_size, (config.num_tokens,), generator=generator).to(device)
     tokens = config.num_tokens
     our_tiles, loss = both_ways(tiled, *attention), both_ways(linear_cross_entropy, rows, weight, targets)
     whole_loss = both_ways(plain_linear_cross_entropy, rows, weight, targets)
+    written = both_ways(partial(written_out, mask=seen), *attention)
     found = [
-        Bench("attention", both_ways(written_out, *attention), our_tiles, close, "written out", "tiles", wait,
+        Bench("attention", written, our_tiles, close, "written out", "tiles", wait,
               config.length, "positions"),
         Bench("attention, against SDPA", both_ways(fused, *attention), our_tiles, close, "SDPA", "tiles", wait,
               config.length, "positions"),
@@ -117,28 +113,9 @@ def benches(config: BenchKernels) -> list[Bench]:
     return found
 
 
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of tensors made inside it, as they come and go; an operation's own scratch is not seen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.peak_bytes = 0
-        self._known = WeakIdKeyDictionary()  # storage -> its bytes, while it lives
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        made = out if isinstance(out, tuple | list) else (out,)
-        for tensor, declared in zip(made, func._schema.returns, strict=False):
-            if isinstance(tensor, Tensor) and declared.alias_info is None:
-                storage = tensor.untyped_storage()
-                self._known[storage] = storage.nbytes()
-        self.peak_bytes = max(self.peak_bytes, sum(self._known.values()))
-        return out
-
-
 def peak_bytes(call: Callable[[], object]) -> int:
     """The most bytes of tensors, over those that were there before, at any moment of a call; its results included."""
-    with LiveBytes() as counted:
+    with LiveMemory() as counted:
         call()
     return counted.peak_bytes
 

@@ -11,9 +11,11 @@ from dataclasses import replace
 os.environ["TRITON_INTERPRET"] = "1"
 
 import torch
+import triton.language as tl
 
 from a2_systems.gpu.cases import Case, errors_of
 from a2_systems.kernels import flash_triton, linear_cross_entropy
+from a2_systems.kernels import flash_triton_tiles as tiles
 from a2_systems.kernels.flash_triton import TritonFlashAttention
 from a2_systems.kernels.linear_cross_entropy_triton import losses_in_place
 from a2_systems.kernels.rms_norm import plain_rms_norm
@@ -33,6 +35,9 @@ CASES = [
 ]
 
 
+REPEATED = [CASES[0], CASES[4], CASES[7]]  # float32, documents, float16
+
+
 def saved_shapes() -> list[list[int]]:
     """The shapes that forward keeps for backward."""
     q = torch.randn(2, 20, 16, requires_grad=True)
@@ -48,20 +53,63 @@ def log_sum_exp_error() -> float:
 
 
 def unread_tiles() -> dict[str, bool]:
-    """Whether outputs stay numbers when the keys and values of tiles that nobody may see are none.
+    """Whether results stay numbers when what lies in tiles that nobody may see is none.
 
-    A weight of zero does not hide them (0 times no number is none), so only tiles that are not loaded do no harm.
+    A weight of zero does not hide it (0 times no number is none), so only tiles that are not loaded do no harm.
+    Spoilt are the keys and values behind the first tile of queries, which the gradient of these queries must not read,
+    and the queries before the last tile of keys, which the gradient of these keys must not.
     """
-    q, k = torch.randn(1, 32, 16), torch.randn(1, 32, 16)
-    k[:, 16:] = torch.nan
-    causal, _ = flash_triton.flash_forward(q[:, :16], k[:, :16], k[:, :16], True)
-    tall, _ = flash_triton.flash_forward(q, k, k, True)
     documents = flash_triton.document_bounds(torch.arange(32)[None] // 16)
-    apart, _ = flash_triton.flash_forward(q, k, k, False, documents)
-    return {
-        "causal": torch.equal(tall[:, :16], causal),
-        "documents": bool(apart[:, :16].isfinite().all()),
-    }
+    results = {}
+    for name, is_causal, bounds in (("causal", True, None), ("documents", False, documents)):
+        q, k, v, pull = (torch.randn(1, 32, 16) for _ in range(4))
+        out, sums = flash_triton.flash_forward(q, k, v, is_causal, bounds)
+        whole = flash_triton.flash_backward(q, k, v, out, pull, sums, is_causal, bounds)
+        late = [tensor.clone() for tensor in (k, v)]
+        for tensor in late:
+            tensor[:, 16:] = torch.nan
+        out_late, _ = flash_triton.flash_forward(q, *late, is_causal, bounds)
+        of_queries, _, _ = flash_triton.flash_backward(q, *late, out, pull, sums, is_causal, bounds)
+        early = [tensor.clone() for tensor in (q, pull, sums)]
+        for tensor in early:
+            tensor[:, :16] = torch.nan
+        _, *of_keys = flash_triton.flash_backward(early[0], k, v, out, early[1], early[2], is_causal, bounds)
+        results[f"{name} forward"] = torch.equal(out_late[:, :16], out[:, :16])
+        results[f"{name} dQ"] = torch.equal(of_queries[:, :16], whole[0][:, :16])
+        for letter, spoilt, right in zip("KV", of_keys, whole[1:], strict=True):
+            results[f"{name} d{letter}"] = torch.equal(spoilt[:, 16:], right[:, 16:])
+    return results
+
+
+def masked_tiles() -> dict[str, list[list[int]]]:
+    """For three blocks of sixteen queries and of keys: the runs of tiles (start, whole, cut, stop) of each kernel.
+
+    Between `whole` and `cut` no mask is computed: a causal model has masks on its diagonal alone.
+    """
+    found = {}
+    for name in ("keys_of_queries", "queries_of_keys"):
+        runs = torch.zeros(3, 4, dtype=torch.int32)
+        _runs_kernel[(3,)](runs, 48, 48, OF_QUERIES=name == "keys_of_queries")
+        found[name] = runs.tolist()
+    return found
+
+
+@tiles.jit
+def _runs_kernel(runs, q_len, k_len, OF_QUERIES: tl.constexpr):
+    first = tl.program_id(0) * 16
+    batch = tl.program_id(0) * 0
+    if OF_QUERIES:
+        first_begin, first_end = tiles.keys_of_queries(runs, batch, 1, first, q_len, k_len, True, False)
+        last_begin, last_end = tiles.keys_of_queries(runs, batch, 1, first + 15, q_len, k_len, True, False)
+    else:
+        first_begin, first_end = tiles.queries_of_keys(runs, batch, 1, first, q_len, k_len, True, False)
+        last_begin, last_end = tiles.queries_of_keys(runs, batch, 1, first + 15, q_len, k_len, True, False)
+    start, whole, cut, stop = tiles.runs_of_tiles(first_begin, last_begin, first_end, last_end, 16)
+    place = runs + tl.program_id(0) * 4
+    tl.store(place, start)
+    tl.store(place + 1, whole)
+    tl.store(place + 2, cut)
+    tl.store(place + 3, stop)
 
 
 def rms_norm_errors() -> dict[str, float]:
@@ -157,10 +205,11 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     json.dump(
         {
-            "attention": [errors_of(case, "cpu", is_repeated=case is CASES[0]) for case in CASES],
+            "attention": [errors_of(case, "cpu", is_repeated=case in REPEATED) for case in CASES],
             "saved": saved_shapes(),
             "log_sum_exp_error": log_sum_exp_error(),
             "reads": unread_tiles(),
+            "masks": masked_tiles(),
             "rms_norm": rms_norm_errors(),
             "losses": loss_errors(),
             "loss_alone": loss_alone(),
