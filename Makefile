@@ -27,7 +27,7 @@ gpu_python = $(if $(wildcard $(PY)),$(PY),"$(SYSTEM_PYTHON)")
 
 .DEFAULT_GOAL := help
 .PHONY: help ready setup doctor check test toy a1 a1-study a2 learn grade watch hint borrow status reset release grade-all \
-	autograder mutants torture bench gpu-test gpu-bench data runs artifacts format clean
+	serve chat autograder mutants torture bench gpu-test gpu-bench data runs artifacts format clean
 
 help:
 	@awk -F ' *## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { split($$1, name, ":"); \
@@ -99,6 +99,12 @@ a1-study: ready ## stage 1's experiments: rates, batches, ablations, divergence,
 
 a2: ready ## stage 2: two ranks train what one trains, kernels against the oracle, speed and memory; one page of it all
 	@$(call journey,a2)
+
+serve: ready ## a page to talk to the checkpoint toy, and OpenAI's interface for programs (ARGS="--checkpoint NAME --port 8000")
+	@$(PY) -m a2_systems.run.serve $${IMPL:+--impl "$$IMPL"} $(ARGS)
+
+chat: ready ## the same talk in the terminal (ARGS="--checkpoint NAME --temperature 0.8")
+	@$(PY) -m a2_systems.run.chat $${IMPL:+--impl "$$IMPL"} $(ARGS)
 
 data: ready ## fetch the public data set DATASET, verified, resumable, as a Corpus where it is text; alone: list them
 	@$(PY) -m shared.corpora.fetch $${DATASET:+--dataset "$$DATASET"} $(ARGS)

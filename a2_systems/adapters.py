@@ -20,7 +20,8 @@ from a2_systems.parallel.fsdp import FSDP
 from a2_systems.parallel.parallelize import parallelize as spread
 from a2_systems.parallel.pipeline.schedules import schedule_named
 from a2_systems.parallel.sharded_optimizer import sharded_optimizer
-from shared.doors.protocols import Attend
+from shared.doors.inference import ChatJob, Engine, EngineConfig, ServeJob
+from shared.doors.protocols import Attend, ModelConfig, TokenizerLike
 from shared.doors.systems import ParallelJob, ParallelTraining, Spread, Strategy
 
 
@@ -143,3 +144,26 @@ def column_parallel_linear(in_features: Tensor, weight_part: Tensor) -> Tensor:
 def row_parallel_linear(in_features_part: Tensor, weight_part: Tensor) -> Tensor:
     """This rank's term, and the sum out of the ranks."""
     return tensor_parallel.row_parallel_linear(in_features_part, weight_part)
+
+
+def build_engine(
+    model: nn.Module, shape: ModelConfig, tokenizer: TokenizerLike, config: EngineConfig
+) -> Engine:
+    """Continuous batching over a paged cache."""
+    from a2_systems.inference.engine import PagedEngine
+
+    return PagedEngine(model, shape, tokenizer.vocab, config)
+
+
+def serve(job: ServeJob) -> None:
+    """OpenAI's interface and a page."""
+    from a2_systems.inference.serve import serve_job
+
+    serve_job(job)
+
+
+def chat(job: ChatJob) -> None:
+    """A line in, an answer out."""
+    from a2_systems.inference.terminal import chat_job
+
+    chat_job(job)

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.doors.inference import ChatJob, ServeJob
 from shared.doors.protocols import ModelConfig
 from shared.doors.systems import ParallelJob, StrategyName
 
@@ -297,3 +298,5 @@ CHECK_KERNELS = {
     "cpu": CheckKernels(),
     "one_gpu": CheckKernels(length=777, num_rows=1000, name="kernels-gpu"),
 }
+CHAT = {"default": ChatJob(), "tiny": ChatJob(checkpoint="toy-tiny", max_new_tokens=24)}
+SERVE = {"default": ServeJob(), "tiny": ServeJob(checkpoint="toy-tiny")}

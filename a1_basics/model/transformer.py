@@ -70,6 +70,15 @@ class TransformerLM(nn.Module):
         Raises:
             ValueError: the sequence is longer than the model's context.
         """
+        return self.logits(self.features(token_ids, positions, attend))
+
+    def features(
+        self,
+        token_ids: Int[Tensor, "batch seq"],
+        positions: Int[Tensor, "batch seq"] | None = None,
+        attend: Attend | None = None,
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """What the output projection reads: who needs few of the logits computes only these from it."""
         if positions is None:
             positions = first_positions(token_ids, self.config.context_length)
         rope_positions = positions[:, None]  # one row for all heads
@@ -82,7 +91,10 @@ class TransformerLM(nn.Module):
                 positions=rope_positions,
                 attend=attend or sdpa_attention,
             )
-        features = self.ln_final(features)
+        return self.ln_final(features)
+
+    def logits(self, features: Float[Tensor, "batch seq d_model"]) -> Float[Tensor, "batch seq vocab"]:
+        """The output projection."""
         if self.lm_head is None:
             return linear(features, self.token_embeddings.weight)
         return self.lm_head(features)

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn, optim
 
-from shared.doors.protocols import Attend, TrainJob
+from shared.doors.inference import ChatJob, Engine, EngineConfig, ServeJob
+from shared.doors.protocols import Attend, ModelConfig, TokenizerLike, TrainJob
 from shared.errors import ConfigError
 
 StrategyName = Literal[
@@ -237,4 +238,18 @@ class SystemsDoor(Protocol):
 
     def row_parallel_linear(self, in_features_part: Tensor, weight_part: Tensor) -> Tensor:
         """All outputs of `x W^T`, of which each rank has some columns of W and those features of x."""
+        ...
+
+    def build_engine(
+        self, model: nn.Module, shape: ModelConfig, tokenizer: TokenizerLike, config: EngineConfig
+    ) -> Engine:
+        """What answers many requests to a model at once."""
+        ...
+
+    def serve(self, job: ServeJob) -> None:
+        """Serve a checkpoint, with a page to talk to it, until Ctrl-C or SIGTERM."""
+        ...
+
+    def chat(self, job: ChatJob) -> None:
+        """Talk to a checkpoint in the terminal until the input ends."""
         ...
