@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from a2_systems.parallel.pipeline.actions import ScheduleError
 from a2_systems.parallel.pipeline.drawing import draw_timelines
+from a2_systems.parallel.pipeline.runtime import messages
 from a2_systems.parallel.pipeline.schedules import SCHEDULES, schedule_named
 from a2_systems.parallel.pipeline.simulator import Durations, Timeline, peak_in_flight, simulate
 from shared.errors import ConfigError
@@ -23,8 +25,9 @@ OUTPUTS = {"report": "Report"}
 class PipelineSchedules:
     """Which pipeline to draw; times are those of a microbatch in all the layers that one rank holds."""
 
-    num_ranks: int = 4  # even, as dualpipe wants
-    num_microbatches: int = 8  # a multiple of the ranks, at least twice as many
+    # a schedule that cannot be had for these numbers is left out, with the reason; dualpipe wants them even
+    num_ranks: int = 4
+    num_microbatches: int = 8  # interleaved wants a multiple of the ranks, dualpipe twice as many and even
     forward: float = 1.0  # time of a forward pass, in any unit
     backward_input: float = 1.0  # time until the gradient that the stage before waits for
     backward_weight: float = 1.0  # time of the gradients of the weights
@@ -36,14 +39,21 @@ class PipelineSchedules:
 PRESETS = {"toy": PipelineSchedules(), "tiny": PipelineSchedules(num_ranks=2, num_microbatches=4)}
 
 
-def timelines(config: PipelineSchedules) -> list[Timeline]:
-    """Every schedule with the same work for each rank and microbatch: thinner stages take a part of the time."""
+def timelines(config: PipelineSchedules) -> tuple[list[Timeline], list[str]]:
+    """Every schedule with the same work for each rank and microbatch, and why some cannot be had.
+
+    Thinner stages take a part of the time.
+    """
     whole = Durations(config.forward, config.backward_input, config.backward_weight, config.send)
-    found = []
+    found, left_out = [], []
     for name in SCHEDULES:
-        schedule = schedule_named(name, config.num_ranks, config.num_microbatches)
+        try:
+            schedule = schedule_named(name, config.num_ranks, config.num_microbatches)
+        except ScheduleError as error:
+            left_out.append(str(error))
+            continue
         found.append(simulate(schedule, whole.divided(schedule.num_stages // config.num_ranks)))
-    return found
+    return found, left_out
 
 
 def rows(config: PipelineSchedules, drawn: Sequence[Timeline]) -> list[list[str]]:
@@ -62,7 +72,7 @@ def rows(config: PipelineSchedules, drawn: Sequence[Timeline]) -> list[list[str]
                 f"{100 * timeline.bubble_fraction:.1f} %",
                 f"{held:g}",
                 f"{weights:g}",
-                str(2 * (schedule.num_stages - 1) * config.num_microbatches),
+                str(len(messages(schedule))),
             ]
         )
     return found
@@ -70,7 +80,7 @@ def rows(config: PipelineSchedules, drawn: Sequence[Timeline]) -> list[list[str]
 
 def write(folder: Path, config: PipelineSchedules) -> Path:
     """The page and its figure, in a folder; returns the page."""
-    drawn = timelines(config)
+    drawn, left_out = timelines(config)
     path = draw_timelines(folder / "figures" / "timelines.png", drawn)
     best = min(drawn, key=lambda timeline: timeline.bubble_fraction)
     caption = (
@@ -95,6 +105,7 @@ def write(folder: Path, config: PipelineSchedules) -> Path:
             "Times are simulated; the runtime executes the same lists.",
             class_="note",
         ),
+        *[tag("p", f"Left out: {reason}.", class_="note") for reason in left_out],
     )
 
 
@@ -113,8 +124,11 @@ def main(config: PipelineSchedules) -> None:
         lambda folder: write(folder, config),
         sources=sources,
     )
-    for name, total, waiting, held, *_ in rows(config, timelines(config)):
+    drawn, left_out = timelines(config)
+    for name, total, waiting, held, *_ in rows(config, drawn):
         print(f"  {name:12} time {total:>5}  waiting {waiting:>6}  holds {held}")
+    for reason in left_out:
+        print(f"  left out: {reason}")
 
 
 if __name__ == "__main__":

@@ -110,6 +110,26 @@ def test_weights_put_off_fill_the_bubble(p, more, there, back_share, weight_shar
 
 
 @settings(max_examples=25)
+@given(st.integers(1, 9), st.data(), st.floats(0.5, 2), st.floats(0.2, 1), st.floats(0.2, 1))
+def test_with_few_microbatches_the_way_there_and_back_is_the_bubble(p, data, there, back_share, weight_share):
+    """The first rank waits for its own microbatches: what it can fill that with are the weights of those it has."""
+    m = data.draw(st.integers(1, p))
+    back, weight = there * back_share, there * back_share * weight_share
+    timeline = simulate(zero_bubble(p, m), Durations(there, back, weight))
+    waits = timeline.total - m * (there + back + weight)
+    assert waits == pytest.approx((p - 1) * (there + back) - (m - 1) * weight, abs=1e-6)
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 8), st.integers(2, 4), st.integers(1, 4))
+def test_thinner_stages_hold_more(p, groups, chunks):
+    """Of rank 0, in whole ranks' worth of layers: p (1 + (p - 1) / (p v)), as published; the others hold less."""
+    schedule = interleaved(p, groups * p, chunks)
+    held = [peak_in_flight(schedule, rank) / chunks for rank in range(p)]
+    assert held[0] == max(held) == pytest.approx(p + (p - 1) / chunks)
+
+
+@settings(max_examples=25)
 @given(st.integers(1, 5), st.integers(0, 5))
 def test_two_directions_wait_least(half, more):
     p, m = 2 * half, 4 * half + 2 * more
