@@ -232,7 +232,11 @@ class FSDP(nn.Module):
 
         A tied parameter has its first name, as in `named_parameters()`.
         """
-        return {name: _full(self._targets[name]) for name in self._names}
+        return {name: self.full_parameter(name) for name in self._names}
+
+    def full_parameter(self, name: str) -> Tensor:
+        """A copy of one of them, by any of its names; called on all ranks."""
+        return _full(self._targets[name])
 
     def load_full_parameters(self, parameters: dict[str, Tensor]) -> None:
         """Each rank takes its rows of `parameters`, whatever number of ranks they come from; no rank talks.

@@ -79,24 +79,29 @@ class FullySharded(OnOneRank):
         return float(self._fsdp.clip_gradients(max_norm))
 
     def weights(self) -> dict[str, Tensor]:
-        full, first_name = self._fsdp.full_parameters(), {}
+        full: dict[str, Tensor] = {}
+        first_name: dict[int, str] = {}
         for name, parameter in self._fsdp.module.named_parameters(remove_duplicate=False):
-            full[name] = full[first_name.setdefault(id(parameter), name)]  # a tied one has several names
+            first = first_name.setdefault(id(parameter), name)  # a tied one has several names
+            if first == name:
+                self._keep(full, name, self._fsdp.full_parameter(name))
+            elif current().is_lead:
+                full[name] = full[first]
+        if not current().is_lead:
+            return {}
         buffers = {k: value for k, value in self._fsdp.module.state_dict().items() if k not in full}
         return full | buffers
 
     def optimizer_state(self) -> dict[str, Any]:
         saved = self.optimizer.state_dict()
-        state = {
-            index: {
-                key: self._fsdp.full_like(self._parameter(index), value)
-                if isinstance(value, Tensor) and value.ndim == 2
-                else value
-                for key, value in entries.items()
-            }
-            for index, entries in saved["state"].items()
-        }
-        return {**saved, "state": state}
+        state: dict[int, dict[str, Any]] = {index: {} for index in saved["state"]}
+        for index, entries in saved["state"].items():
+            for key, value in entries.items():
+                if isinstance(value, Tensor) and value.ndim == 2:
+                    self._keep(state[index], key, self._fsdp.full_like(self._parameter(index), value))
+                else:
+                    self._keep(state[index], key, value)
+        return {**saved, "state": state} if current().is_lead else {}
 
     def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Any]) -> None:
         names = self._names()
@@ -115,6 +120,12 @@ class FullySharded(OnOneRank):
     @property
     def exposed_seconds(self) -> float | None:
         return self._fsdp.exposed_seconds
+
+    @staticmethod
+    def _keep(found: dict[str, Any], key: str, whole: Any) -> None:
+        """On rank 0, on the CPU; elsewhere it is dropped before the next one is gathered."""
+        if current().is_lead:
+            found[key] = whole.cpu() if isinstance(whole, Tensor) else whole
 
     def _names(self) -> set[str]:
         return {name for name, _ in self._fsdp.module.named_parameters(remove_duplicate=False)}

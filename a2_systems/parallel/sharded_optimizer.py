@@ -113,13 +113,14 @@ class ShardedOptimizer(optim.Optimizer):
     def full_state_dict(self) -> dict[str, Any]:
         """The state of all parameters, as the unsharded optimizer would save it; called on all ranks.
 
-        Every rank holds all of it afterwards: it loads into any number of ranks, and into `optimizer_cls` itself.
+        Rank 0 has it afterwards, on its CPU, and the others none of it: it comes one parameter at a time. It loads into
+        any number of ranks, and into `optimizer_cls` itself.
         """
         local = super().state_dict()
         if self.ranks == 1:
             return local
-        everywhere = {index: state for part in gathered(local["state"]) for index, state in part.items()}
-        return {**local, "state": dict(sorted(everywhere.items()))}
+        found = {i: sent_to_lead(local["state"].get(i), owner) for i, owner in enumerate(self.owners)}
+        return {**local, "state": {index: state for index, state in found.items() if state is not None}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back this rank's part, or take this rank's share out of a full state.
@@ -165,26 +166,34 @@ def constructor_settings(optimizer: optim.Optimizer) -> dict[str, Any]:
 
 
 def gathered(mine: Any) -> list[Any]:
-    """What every rank has, of tensors and plain values.
+    """What every rank has, of tensors and plain values: on rank 0, from one after the other. Nothing on the others."""
+    parts = [sent_to_lead(mine, source) for source in range(dist.get_world_size())]
+    return parts if dist.get_rank() == 0 else []
+
+
+def sent_to_lead(value: Any, source: int) -> Any:
+    """What rank `source` has, of tensors and plain values: a copy on rank 0's CPU; None elsewhere. Called on both.
 
     It travels as bytes that are read as data; torch's own gathering of objects would run what is in them.
     """
-    file = io.BytesIO()
-    torch.save(mine, file)
+    rank = dist.get_rank()
     device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else "cpu"
-    data = torch.frombuffer(bytearray(file.getbuffer()), dtype=torch.uint8).to(device)
-    sizes = [torch.zeros((), dtype=torch.int64, device=device) for _ in range(dist.get_world_size())]
-    dist.all_gather(sizes, torch.tensor(len(data), device=device))
-    longest = int(max(sizes))
-    padded = torch.cat([data, data.new_zeros(longest - len(data))])
-    parts = [torch.empty_like(padded) for _ in sizes]
-    dist.all_gather(parts, padded)
-    return [
-        torch.load(
-            io.BytesIO(part[: int(size)].cpu().numpy().tobytes()), map_location="cpu", weights_only=True
-        )
-        for part, size in zip(parts, sizes, strict=True)
-    ]
+    data = torch.empty(0, dtype=torch.uint8)
+    if rank == source:
+        file = io.BytesIO()
+        torch.save(value, file)
+        data = torch.frombuffer(bytearray(file.getbuffer()), dtype=torch.uint8)
+    if rank == source != 0:
+        dist.send(torch.tensor(len(data), device=device), 0)
+        dist.send(data.to(device), 0)
+    if rank != 0:
+        return None
+    if source != 0:
+        size = torch.zeros((), dtype=torch.int64, device=device)
+        dist.recv(size, source)
+        data = torch.empty(int(size), dtype=torch.uint8, device=device)
+        dist.recv(data, source)
+    return torch.load(io.BytesIO(data.cpu().numpy().tobytes()), map_location="cpu", weights_only=True)
 
 
 def _copy_settings(source: list[dict[str, Any]], target: list[dict[str, Any]]) -> None:

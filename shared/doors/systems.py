@@ -114,11 +114,14 @@ class Spread(Protocol):
         ...
 
     def weights(self) -> dict[str, Tensor]:
-        """Every whole parameter and buffer under its name in the unwrapped model."""
+        """Every whole parameter and buffer under its name in the unwrapped model: on rank 0.
+
+        The other ranks help to gather them, and what they get may be empty: none has room for all.
+        """
         ...
 
     def optimizer_state(self) -> dict[str, Any]:
-        """The whole state, as the optimizer of one device would save it."""
+        """The whole state, as the optimizer of one device would save it: on rank 0, as with `weights`."""
         ...
 
     def load(self, weights: Mapping[str, Tensor], optimizer_state: Mapping[str, Any]) -> None:
