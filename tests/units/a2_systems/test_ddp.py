@@ -9,7 +9,6 @@ from torch import nn
 
 from a2_systems.parallel.ddp import BucketedDDP, OverlappedDDP, buckets_of
 from a2_systems.parallel.ddp_naive import FlatDDP, NaiveDDP
-from a2_systems.parallel.fsdp import FSDP
 from a2_systems.parallel.replicas import Replica
 from tests.harness.ranks import Collectives, RankFailed, on_ranks
 
@@ -330,21 +329,6 @@ def test_a_group_of_some_ranks_trains_by_itself():
     assert on_ranks(3, in_groups) == [[2.0] * 3, [2.0] * 3, [2.0] * 3]
 
 
-def test_buffers_follow_the_first_rank_and_only_those_that_are_state():
-    def counts(rank: int) -> tuple[list[torch.Tensor], list[list[object]]]:
-        model = OverlappedDDP(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
-        model.module.register_buffer("mask", torch.ones(9), persistent=False)
-        with Collectives() as log:
-            model(torch.randn(4, 2, generator=torch.Generator().manual_seed(rank))).sum().backward()
-            model.finish_gradient_synchronization()
-        return list(model.module[1].buffers()), [list(c) for c in log.calls if c[0] == "broadcast"]
-
-    (first, sent), (second, _) = on_ranks(2, counts)
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert first[0].abs().sum() > 0
-    assert sent == [["broadcast", 8], ["broadcast", 8], ["broadcast", 8]]
-
-
 def test_waiting_is_measured(monkeypatch):
     """On a clock of our own: what is hidden counts for communication and not as exposed."""
     from a2_systems.parallel import replicas
@@ -401,21 +385,3 @@ def test_a_rank_whose_first_microbatch_used_nothing_stays_in_step():
 
     # (11 + 12) / 2 of the second pass, and (0 + 2) / 2 of the first
     assert on_ranks(2, two_passes, wait_seconds=20) == [[12.5, 12.5]] * 2
-
-
-@pytest.mark.parametrize("kind", [NaiveDDP, FSDP])
-def test_buffers_of_every_dtype_begin_as_those_of_the_first_rank(kind):
-    kinds = (torch.int16, torch.float8_e4m3fn, torch.bool, torch.bfloat16, torch.complex64, torch.uint16)
-
-    def begun(rank: int) -> list[list[float]]:
-        module = nn.Linear(2, 2)
-        for dtype in kinds:
-            module.register_buffer(
-                f"of_{str(dtype)[6:]}", torch.tensor([[1.0, 0.0]] * 3).T.mul(1 - rank).to(dtype)
-            )
-        module.register_buffer("number", torch.tensor(1 - rank, dtype=torch.int16))
-        kind(module)
-        return [buffer.to(torch.complex64).real.flatten().tolist() for buffer in module.buffers()]
-
-    first, second = on_ranks(2, begun)
-    assert first == second == [[1.0] * 3 + [0.0] * 3] * len(kinds) + [[1.0]]
