@@ -7,7 +7,7 @@ on a CPU holds on a GPU, up to the allocator's rounding and the scratch space in
 """
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,6 +202,25 @@ class LiveMemory(TorchDispatchMode):
         self.timeline.append((self.phase, total))
         if total > self.peak_bytes:
             self.peak_bytes, self.at_peak = total, dict(self._now)
+
+
+@contextmanager
+def peak_of_step(held: Iterable[Tensor], device: torch.device) -> Iterator[list[int]]:
+    """The most bytes that this process holds on the device in the block, `held` from the start: there when it ends.
+
+    On CUDA the allocator is asked; elsewhere tensors are counted, which makes the block slower.
+    """
+    found: list[int] = []
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield found
+        found.append(torch.cuda.max_memory_allocated(device))
+        return
+    with LiveMemory() as live:
+        for tensor in held:
+            live._count(tensor, PARAMETERS)
+        yield found
+    found.append(live.peak_bytes)
 
 
 @contextmanager

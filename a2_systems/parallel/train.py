@@ -51,11 +51,14 @@ def train_parallel(job: ParallelJob) -> ParallelTraining | None:
         config=recorded(job),
         attend=attend,
     )
-    weights, held = spread.weights(), held_by_all(spread, ranks)
+    weights, held = spread.weights(), held_by_all(result.state, ranks)
     if not ranks.is_lead:
         return None
     parents = {"shards": source.digest, "tokenizer": tokenizer.digest}
     checkpoint = publish(store, keys, job, parents, weights, result)
     return ParallelTraining(
-        checkpoint.digest, result.log, tuple((kinds[0], kinds[1], kinds[2]) for kinds in held.tolist())
+        checkpoint.digest,
+        result.log,
+        tuple((kinds[0], kinds[1], kinds[2]) for kinds in held.tolist()),
+        tuple(kinds[3] for kinds in held.tolist()),
     )

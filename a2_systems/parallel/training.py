@@ -6,7 +6,9 @@ on the number of ranks. What is saved is whole, so neither does where it can go 
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from jaxtyping import Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn, optim
 
+from a2_systems.measure.memory import peak_of_step
 from a2_systems.parallel.evaluation import evaluate_on_ranks
 from shared import accounting
 from shared.device import autocast, peak_flops_per_second, pick_device, pick_precision
@@ -38,6 +41,7 @@ class SpreadState:
 
     spread: Spread
     steps_done: int = 0
+    peak_bytes: int = 0  # of this process's second step, not saved; 0: there was none
 
     def save(self, directory: Path) -> None:
         """Write the state into an empty directory; the other ranks are in `help_save` meanwhile."""
@@ -88,6 +92,7 @@ def run_spread(
     train_tokens, val_tokens = shards.tokens("train"), shards.tokens("val")
     context_length = job.model.context_length
     slots = {} if attend is None else {"attend": attend}
+    calls = count()
 
     def batch_of(step: int) -> Batch:
         with seeded(job.seed, step):
@@ -112,9 +117,13 @@ def run_spread(
         for group in spread.optimizer.param_groups:
             group["lr"] = rate
         spread.optimizer.zero_grad(set_to_none=True)
-        loss_nats = spread.forward_backward(*batch, forward, loss_of)
-        norm = spread.clip(job.clip_norm)
-        spread.optimizer.step()
+        # in the first step moments are made, and layers learn their order
+        is_second = next(calls) == 1
+        with peak_of_step(kept_tensors(spread), device) if is_second else nullcontext([0]) as peak:
+            loss_nats = spread.forward_backward(*batch, forward, loss_of)
+            norm = spread.clip(job.clip_norm)
+            spread.optimizer.step()
+        state.peak_bytes += sum(peak)
         state.steps_done += 1
         metrics = {
             "loss_nats": loss_nats.item(),
@@ -170,6 +179,11 @@ def held_bytes(spread: Spread) -> Int[Tensor, "3"]:
     return torch.tensor([sum(t.numel() * t.element_size() for t in kind) for kind in kinds])
 
 
+def kept_tensors(spread: Spread) -> list[Tensor]:
+    """What this rank keeps between steps, but for gradients."""
+    return [*spread.model.parameters(), *spread.model.buffers(), *tensors_in(spread.optimizer.state_dict())]
+
+
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """The tensors of nested dicts and lists: an optimizer may keep its state in whatever it likes."""
     if isinstance(value, Tensor):
@@ -179,9 +193,9 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
             yield from tensors_in(part)
 
 
-def held_by_all(spread: Spread, ranks: Ranks) -> Int[Tensor, "ranks 3"]:
-    """The same of every rank; called on all."""
-    mine = held_bytes(spread)
+def held_by_all(state: SpreadState, ranks: Ranks) -> Int[Tensor, "ranks 4"]:
+    """The same of every rank, and the peak of a step; called on all."""
+    mine = torch.cat([held_bytes(state.spread), torch.tensor([state.peak_bytes])])
     if ranks.num_ranks == 1:
         return mine[None]
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"

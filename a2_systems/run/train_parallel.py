@@ -5,7 +5,6 @@ Start the ranks with a launcher: python -m shared.runs.launch --launch torchrun 
 """
 
 import sys
-from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -17,7 +16,7 @@ from shared import accounting, costs
 from shared.device import pick_device
 from shared.doors.resolve import door
 from shared.doors.settings import check_ranges, check_shape
-from shared.doors.systems import ParallelJob
+from shared.doors.systems import ParallelJob, ParallelTraining
 from shared.runs.program import run_program
 from shared.runs.ranks import joined
 from shared.runs.runlog import read_log
@@ -33,7 +32,7 @@ def main(config: ParallelJob) -> None:
         trained = door("a2_systems", config.impl).train_parallel(config)
     if trained is not None:
         print(f"{config.name}: Checkpoint {trained.checkpoint[:12]}")
-        print_costs(config, trained.held_bytes, read_log(trained.log))
+        print_costs(config, trained, read_log(trained.log))
 
 
 def plan(config: ParallelJob) -> dict[str, Any]:
@@ -71,8 +70,9 @@ def plan(config: ParallelJob) -> dict[str, Any]:
     return facts
 
 
-def print_costs(job: ParallelJob, held: Sequence[Sequence[int]], log: list[dict[str, Any]]) -> None:
-    """Speed, waiting, and what each rank keeps."""
+def print_costs(job: ParallelJob, trained: ParallelTraining, log: list[dict[str, Any]]) -> None:
+    """Speed, waiting, what each rank keeps between steps, and the most that it held within one."""
+    held = trained.held_bytes
     rates = [record["tokens_per_second"] for record in log if "tokens_per_second" in record]
     waits = [
         record["exposed_seconds"] / record["step_seconds"]
@@ -83,9 +83,12 @@ def print_costs(job: ParallelJob, held: Sequence[Sequence[int]], log: list[dict[
         ranks = "one rank" if len(held) == 1 else f"{len(held)} ranks"
         print(f"{job.strategy} on {ranks}: {median(rates):,.0f} tokens/s", end="")
         print(f", {median(waits):.0%} of a step spent waiting for messages" if waits else "")
-    table = Table("rank", "parameters", "gradients", "optimizer state", "together", box=None)
-    for rank, kinds in enumerate(held):
-        table.add_row(str(rank), *[readable_bytes(size) for size in (*kinds, sum(kinds))])
+    table = Table(
+        "rank", "parameters", "gradients", "optimizer state", "together", "peak of a step", box=None
+    )
+    for rank, (kinds, peak) in enumerate(zip(held, trained.peak_bytes, strict=True)):
+        sizes = [readable_bytes(size) for size in (*kinds, sum(kinds))]
+        table.add_row(str(rank), *sizes, readable_bytes(peak) if peak else "not measured")
     Console().print(table)
 
 

@@ -80,6 +80,9 @@ class ParallelTraining:
     log: Path  # a record of each step that was written down
     # of each rank between two steps: parameters, their gradients, optimizer state
     held_bytes: tuple[tuple[int, int, int], ...]
+    peak_bytes: tuple[
+        int, ...
+    ]  # of each rank, the most it held in one step, measured; 0: it did fewer than two
 
 
 Forward = Callable[[nn.Module, Tensor], Tensor]

@@ -180,6 +180,27 @@ def test_a_batch_that_ranks_cannot_share_is_refused(job):
     on_ranks(2, refused)
 
 
+def test_every_rank_tells_the_peak_of_a_step(job):
+    """It is more than what is kept between steps; matrices that are whole for a while are in it, and gone again."""
+    peaks = {}
+    for strategy in ("bucketed", "fsdp"):
+        spread = dataclasses.replace(job, strategy=strategy, name=strategy, steps=2)
+        found = [each for each in on_ranks(2, lambda rank, spread=spread: told(spread)) if each]
+        held, peaks[strategy] = found[0]
+        for kinds, peak in zip(held, peaks[strategy], strict=True):
+            assert peak > kinds[0] + kinds[2]
+    weights = 4 * accounting.parameters(MODEL).total
+    for whole, shared in zip(peaks["bucketed"], peaks["fsdp"], strict=True):
+        assert (
+            weights < whole - shared < 3 * weights
+        )  # of weights and moments half, of gradients and buckets more
+
+
+def told(job):
+    found = by_ranks.train_parallel(job)
+    return found and [found.held_bytes, found.peak_bytes]
+
+
 def test_the_plan_tells_what_each_of_several_cards_holds_and_how_long_they_take():
     preset = TRAIN_PARALLEL["gpt2_124m"]
     plans = {
