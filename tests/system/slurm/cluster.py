@@ -13,6 +13,7 @@ As a program it keeps a cluster up for trying things by hand: python -m tests.sy
 import contextlib
 import getpass
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -58,6 +59,7 @@ SelectTypeParameters=CR_Core
 SwitchType=switch/none
 MpiDefault=none
 ReturnToService=2
+FirstJobId=1
 KillWait=5
 SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0,requeue_setup_env_fail
 SlurmctldParameters=preempt_send_user_signal
@@ -117,6 +119,8 @@ class Cluster:
     def start(self, name: str) -> None:
         """Start the controller (`slurmctld`), a node's daemon (`n1` ...) or `munged`."""
         command = ["slurmctld", "-D"] if name == "slurmctld" else ["slurmd", "-D", "-N", name]
+        if name == "slurmctld":
+            self._begin_with_a_new_job_number()
         if name == "munged":
             places = {"socket": self.socket_folder / "munge", "key-file": self.root / "munge.key"}
             places |= {f"{kind}-file": self.root / f"munged.{kind}" for kind in ("pid", "log", "seed")}
@@ -127,6 +131,13 @@ class Cluster:
             self.daemons[name] = subprocess.Popen(
                 command, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
+
+    def _begin_with_a_new_job_number(self) -> None:
+        """A killed controller forgets its last jobs, and a node that sees one of their numbers again is drained."""
+        conf = self.root / "slurm.conf"
+        text = conf.read_text()
+        [number] = re.findall(r"^FirstJobId=(\d+)$", text, re.MULTILINE)
+        conf.write_text(text.replace(f"FirstJobId={number}\n", f"FirstJobId={int(number) + 1000}\n"))
 
     def kill(self, name: str) -> None:
         """`kill -9` of a daemon and, for a node, of everything that runs on it: the power cord."""
