@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from a1_basics import adapters
-from a1_basics.training import train as train_module
 from a1_basics.training.adamw import AdamW
 from a1_basics.training.evaluate import evaluate
 from a1_basics.training.loop import fresh_model
 from a1_basics.training.step import TrainState, language_model_step, parameter_groups
 from shared.doors.protocols import ModelConfig, TrainJob
 from shared.errors import ArtifactError, ConfigError
+from shared.runs import publish
 from shared.runs.runlog import VALIDATION_LOSS
 from shared.store.artifacts import Store
 from shared.store.kinds import read_checkpoint, read_run_log, read_shards, write_checkpoint
@@ -71,7 +71,7 @@ def test_stopped_between_its_two_artifacts_the_same_command_publishes_both(job, 
         pointer.unlink()
     shutil.rmtree(there.store / "keys")
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "write_run_log", lambda *_: sys.exit("killed"))
+        patch.setattr(publish, "write_run_log", lambda *_: sys.exit("killed"))
         with pytest.raises(SystemExit, match="killed"):
             adapters.train(there)
     assert adapters.train(there) == whole
